@@ -1,0 +1,130 @@
+"""The lineage sketch: relatives are near, strangers are far, and the stored form is strict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import loras
+from tests.loras import lora
+from training.core.fingerprint import (
+    ALARM,
+    LENGTH,
+    FingerprintError,
+    cosine,
+    nearest,
+    pack,
+    sketch,
+    unpack,
+)
+from training.core.watermark import Key, embed
+from training.core.weights import Float32, Weights, half, strip, to_kohya
+
+KEY = Key("lineage", b"alice's registry keeps this one.")
+MODULES = loras.sd15(every=4)
+
+
+@pytest.fixture(scope="module")
+def original() -> Weights:
+    return lora(MODULES, 16, 7)
+
+
+@pytest.fixture(scope="module")
+def known(original: Weights) -> Float32:
+    return sketch(original, KEY)
+
+
+RELATIVES: dict[str, tuple[Callable[[Weights], Weights], float]] = {
+    "itself": (lambda w: w, 0.999),
+    "stripped, renamed, float16": (lambda w: half(strip(loras.renamed(w))), 0.999),
+    "kohya": (to_kohya, 0.999),
+    "new factors": (loras.refactored, 0.999),
+    "marked": (lambda w: embed(w, KEY, b"abcdef", 0.05), 0.98),
+    "int4": (lambda w: loras.integers(w, 4), 0.85),
+    "noise 50 %": (lambda w: loras.noisy(w, 0.5), 0.5),
+    "prune 70 %": (lambda w: loras.pruned(w, 0.7), 0.5),
+    "rank quartered": (lambda w: loras.truncated(w, 4), 0.6),
+    "half of the modules": (lambda w: loras.dropped(w, 0.5), 0.4),
+    "one other added": (lambda w: loras.merged(w, [lora(MODULES, 16, 90)]), 0.5),
+    "three others added": (
+        lambda w: loras.merged(w, [lora(MODULES, 16, s) for s in (90, 91, 92)]),
+        ALARM,
+    ),
+    "block weights": (loras.block_scaled, 0.999),
+}
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_a_relative_is_near(original: Weights, known: Float32, name: str) -> None:
+    change, least = RELATIVES[name]
+    assert cosine(sketch(change(original), KEY), known) >= least
+
+
+def test_negative_strength_gives_the_opposite_sketch(original: Weights, known: Float32) -> None:
+    assert cosine(sketch(loras.scaled(original, -1), KEY), known) < -0.999
+
+
+def test_strangers_are_far_and_the_alarm_is_above_all_of_them(known: Float32) -> None:
+    others = [cosine(sketch(lora(MODULES, 16, seed), KEY), known) for seed in range(50, 80)]
+    assert max(map(abs, others)) < ALARM / 2
+    assert float(np.std(others)) < 0.06
+
+
+def test_strangers_on_the_small_base_stay_under_the_alarm() -> None:
+    sketches = [sketch(lora(loras.tiny(), 8, seed), KEY) for seed in range(12)]
+    pairs = [cosine(a, b) for i, a in enumerate(sketches) for b in sketches[:i]]
+    assert max(map(abs, pairs)) < ALARM
+
+
+def test_another_key_sees_nothing(original: Weights, known: Float32) -> None:
+    other = sketch(original, Key("lineage", b"mallory made this one up himself"))
+    assert abs(cosine(other, known)) < ALARM / 2
+
+
+def test_the_nearest_row_is_the_relative(original: Weights) -> None:
+    rows = np.stack([sketch(lora(MODULES, 16, seed), KEY) for seed in (1, 2, 7, 3)])
+    best, score = nearest(sketch(loras.scaled(original, -0.5), KEY), rows, 1)[0]
+    assert best == 2
+    assert score < -0.9
+
+
+def test_a_file_without_modules_has_no_sketch() -> None:
+    with pytest.raises(FingerprintError, match="no_modules"):
+        sketch(Weights({"a": np.ones((9, 9), np.float32)}), KEY)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_a_sketch_survives_storage(seed: int) -> None:
+    drawn = np.random.default_rng(seed).standard_normal(LENGTH)
+    vector = (drawn / np.linalg.norm(drawn)).astype(np.float32)
+    stored = pack(vector)
+    assert len(stored) == 1542
+    assert cosine(unpack(stored), vector) > 0.9999
+    assert np.linalg.norm(unpack(stored)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d[:-1],
+        lambda d: d + b"\0",
+        lambda d: b"KYFP2\0" + d[6:],
+        lambda d: d[:6] + bytes(len(d) - 6),
+        lambda d: d[:6] + b"\xff" * (len(d) - 6),
+    ],
+)
+def test_a_damaged_sketch_is_refused(known: Float32, change: Callable[[bytes], bytes]) -> None:
+    stored = pack(known)
+    unpack(stored)
+    with pytest.raises(FingerprintError, match="bad_format"):
+        unpack(change(stored))
+
+
+def test_only_whole_sketches_are_packed() -> None:
+    with pytest.raises(ValueError, match="768"):
+        pack(np.ones(3, np.float32))
