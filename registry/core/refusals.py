@@ -1,0 +1,389 @@
+"""Every "no" of the product: a stable code, what it means, what to do next, in ja and en.
+
+A refusal is an expected outcome and therefore a value; a broken proof is an exception
+(`registry.log.core.errors.VerificationError`) that carries one of the same codes. The texts live in
+the pure core, not in a web translation catalogue, because the trainer, the worker and the offline
+verifier print them where no web framework is installed.
+
+Codes are permanent words (`field.md` 7 of the studies): retire one with a comment, never reuse it.
+A code may carry a party after a colon, `approval_missing:talent`; the text is looked up without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Locale = Literal["ja", "en"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An expected "no". `code` is stable; `detail` is for people and never parsed."""
+
+    code: str
+    detail: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The code without its party: `approval_missing:talent` -> `approval_missing`."""
+        return self.code.partition(":")[0]
+
+    def sentence(self, locale: Locale = "ja") -> str:
+        """What happened, in one sentence."""
+        return explain(self.code, locale).what
+
+    def next_step(self, locale: Locale = "ja") -> str:
+        """What the reader can do about it, in one sentence."""
+        return explain(self.code, locale).next
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One code in one language."""
+
+    what: str
+    next: str
+
+
+_PARTIES: Final[dict[str, tuple[str, str]]] = {
+    "talent": ("本人", "the talent"),
+    "guardian": ("保護者", "the guardian"),
+    "agency_officer": ("所属事務所", "the agency"),
+    "photo_copyright": ("写真の著作権者", "the photographs' copyright holder"),
+    "work_rights": ("作品・衣装の権利者", "the rights holder of the work or costume"),
+    "bystander": ("写り込んだ人", "the bystander"),
+    "estate": ("遺族", "the estate"),
+}
+
+# code: (ja what, ja next, en what, en next)
+_TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
+    "no_token": (
+        "学習許可トークンがないため、学習を開始できません。",
+        "全員の承認をそろえてから、登録簿でトークンの発行を受けてください。",
+        "There is no consent token, so training cannot start.",
+        "Complete every approval, then let the registry issue a token for this job.",
+    ),
+    "bad_signature": (
+        "署名が、名前のある本人の登録した鍵と一致しません。",
+        "承認は本人が自分の端末の鍵で行ってください。代わりの署名は受け付けません。",
+        "The signature does not match a key enrolled by the person named.",
+        "The person must approve with their own device key; nobody can sign for them.",
+    ),
+    "malformed": (
+        "データの形式が正しくないため、確認できません。",
+        "作成したシステムで出力し直してください。",
+        "The data is not well formed and cannot be checked.",
+        "Produce it again with the system that made it.",
+    ),
+    "unknown_key": (
+        "信頼している鍵の一覧にない鍵で署名されています。",
+        "固定した鍵の一覧(trust.json)が登録簿のものか確かめてください。",
+        "It is signed with a key that is not in the pinned key set.",
+        "Check that the pinned key set (trust.json) is the registry's own.",
+    ),
+    "wrong_audience": (
+        "このトークンは別のワーカー群のために発行されたものです。",
+        "ジョブを受け取ったワーカーが、自分用のトークンを受けてください。",
+        "This token was issued for another pool of workers.",
+        "The worker that took the job must obtain its own token.",
+    ),
+    "wrong_worker": (
+        "このトークンは別のワーカーの鍵に結び付けられています。",
+        "ジョブを受け取ったワーカー自身の鍵で提示してください。",
+        "This token is bound to another worker's key.",
+        "Present it with the key of the worker that took the job.",
+    ),
+    "wrong_job": (
+        "このトークンは別のジョブのために発行されたものです。",
+        "このジョブのトークンを受けてください。",
+        "This token was issued for another job.",
+        "Obtain a token for this job.",
+    ),
+    "wrong_mode": (
+        "テスト用の鍵やトークンは、本番では使えません。",
+        "本番の鍵(パスキー)で承認し直してください。",
+        "A test key or test token cannot be used in live mode.",
+        "Approve again with live keys (passkeys).",
+    ),
+    "replayed": (
+        "このトークンは一度使われています。トークンは一回しか使えません。",
+        "学習をやり直すには、同じ許諾の残り回数の中で新しいトークンを受けてください。",
+        "This token has been used already. A token works once.",
+        "To train again, obtain a new token within the runs that the grant allows.",
+    ),
+    "expired": (
+        "許諾またはトークンの期限が切れています。",
+        "期間を確かめ、必要なら新しい申請を出してください。",
+        "The grant or the token has expired.",
+        "Check the term and file a new request if it is still needed.",
+    ),
+    "not_yet_valid": (
+        "許諾またはトークンはまだ有効になっていません。",
+        "開始日と、機械の時計が合っているかを確かめてください。",
+        "The grant or the token is not valid yet.",
+        "Check the start date and that this machine's clock is right.",
+    ),
+    "ends_before_finish": (
+        "学習が終わる前に許諾の期間が終わります。",
+        "学習を短くするか、期間を延ばした新しい許諾を受けてください。",
+        "The grant would end before the training does.",
+        "Shorten the training or obtain a grant with a later end.",
+    ),
+    "status_stale": (
+        "失効情報が古いため、許諾が今も有効かを確かめられません。",
+        "登録簿への接続と時計を確かめてください。つながるまで学習は行いません。",
+        "The status list is stale, so it is unknown whether the grant still holds.",
+        "Check the connection to the registry and the clock; nothing runs until it is fresh.",
+    ),
+    "registry_unreachable": (
+        "登録簿につながらないため、学習を続けられません。",
+        "ネットワークと登録簿の稼働を確かめてください。",
+        "The registry cannot be reached, so training cannot go on.",
+        "Check the network and that the registry is running.",
+    ),
+    "withdrawn": (
+        "同意が撤回されたため、学習を止め、作りかけのものをすべて消しました。",
+        "この許諾では再開できません。必要なら新しい申請で改めて尋ねてください。",
+        "Consent was withdrawn: training stopped and everything half-made was wiped.",
+        "It cannot be resumed under this grant; ask again with a new request if needed.",
+    ),
+    "revoked": (
+        "許諾が取り消されました。",
+        "取消の理由を登録簿の申請画面で確かめてください。",
+        "The grant has been revoked for cause.",
+        "See the reason on the request's page in the registry.",
+    ),
+    "paused": (
+        "許諾が一時停止中です。",
+        "停止の理由(報告の遅れ、契約の変更など)を解消してください。",
+        "The grant is paused.",
+        "Resolve the cause (overdue report, changed representation …) first.",
+    ),
+    "representation_ended": (
+        "この事務所は現在、このタレントを代理していません。",
+        "現在の所属先を登録し、その事務所の承認を受けてください。",
+        "This agency does not represent the talent today.",
+        "Record the present agency and obtain its approval.",
+    ),
+    "approval_missing": (
+        "{ja}の承認がありません。",
+        "{ja}に申請を開いて承認または却下してもらってください。返事がないことは承認になりません。",
+        "The approval of {en} is missing.",
+        "Ask {en} to open the request and approve or refuse; silence is never approval.",
+    ),
+    "approval_refused": (
+        "{ja}がこの申請を却下しました。",
+        "理由を確かめ、内容を変えた新しい申請を検討してください。",
+        "This request was refused by {en}.",
+        "Read the reason and consider a new request with other terms.",
+    ),
+    "approval_text_mismatch": (
+        "承認された文面と許諾の文面が一致しません。",
+        "内容が変わったため、全員の承認を取り直してください。",
+        "The text approved and the text of the grant differ.",
+        "The content changed: obtain every approval again.",
+    ),
+    "approval_replaced": (
+        "申請の内容が変わったため、以前の承認は無効になりました。",
+        "新しい内容で承認を取り直してください。",
+        "The request changed, so earlier approvals no longer count.",
+        "Obtain the approvals again for the new content.",
+    ),
+    "self_approval": (
+        "自分の申請を、別の立場の人として承認することはできません。",
+        "申請者以外の、その立場の本人に承認してもらってください。",
+        "Nobody can approve their own request in somebody else's place.",
+        "The person concerned must approve it, not the requester.",
+    ),
+    "not_enrolled": (
+        "承認用の鍵がまだ登録されていません。",
+        "本人が自分の端末でパスキーを登録してください。",
+        "No approval key has been enrolled yet.",
+        "The person must enrol a passkey on their own device first.",
+    ),
+    "challenge_unknown": (
+        "この署名の要求は見つからないか、期限切れか、もう使われています。",
+        "画面を開き直して、もう一度お試しください。",
+        "This signing challenge is unknown, expired or already used.",
+        "Open the page again and retry.",
+    ),
+    "dataset_mismatch": (
+        "写真が、承認されたときのものと一致しません。",
+        "承認された写真に戻すか、新しい写真で承認を取り直してください。",
+        "The pictures are not the ones that were approved.",
+        "Restore the approved pictures or obtain approval for the new ones.",
+    ),
+    "dataset_open": (
+        "写真がまだ確定していません。",
+        "選別を終えて写真を確定(封印)してください。",
+        "The data set has not been sealed yet.",
+        "Finish the curation and seal the data set.",
+    ),
+    "image_unavailable": (
+        "承認された写真の一部が取り出せません。",
+        "保管先の状態を運用者に確かめてください。",
+        "An approved picture cannot be fetched.",
+        "Ask the operator to check the storage.",
+    ),
+    "key_unavailable": (
+        "写真の鍵が廃棄されているため、写真を開けません。",
+        "撤回された許諾の写真は二度と開けません。",
+        "The pictures' key has been destroyed, so they cannot be opened.",
+        "Pictures of a withdrawn grant can never be opened again.",
+    ),
+    "unknown_face": (
+        "許諾のない人の顔が写っています。",
+        "その写真を外すか、写っている人の承認を受けるか、顔を隠した写真に替えてください。",
+        "The face of a person without a clearance is in a picture.",
+        "Remove the picture, obtain that person's approval, or use a masked version.",
+    ),
+    "curation_blocked": (
+        "写真の選別に、解決していない指摘があります。",
+        "指摘ごとに、写真を替えるか、理由を書いて引き受けてください。",
+        "The curation report holds points that are not settled.",
+        "For each point, change the pictures or take it on with a recorded reason.",
+    ),
+    "curation_mismatch": (
+        "選別の報告書が、承認されたものと一致しません。",
+        "選別をやり直し、承認を取り直してください。",
+        "The curation report is not the one that was approved.",
+        "Run the curation again and obtain the approvals again.",
+    ),
+    "base_licence": (
+        "ベースモデルのライセンスが、この用途を認めていません。",
+        "用途に合うライセンスのベースモデルを選ぶか、権利者から別の許諾を受けてください。",
+        "The licence of the base model does not allow this use.",
+        "Choose a base model whose licence covers the use, or obtain one from its holder.",
+    ),
+    "base_model_mismatch": (
+        "ベースモデルのファイルが、承認されたものと一致しません。",
+        "承認されたものと同じ内容のベースモデルを置いてください。",
+        "The base model's bytes are not the approved ones.",
+        "Install the base model with exactly the approved digest.",
+    ),
+    "recipe_exceeds": (
+        "学習の設定が、承認された上限を超えています。",
+        "設定を上限の中に収めてください。",
+        "The recipe exceeds the limits that were approved.",
+        "Bring the recipe within the approved limits.",
+    ),
+    "slots_used": (
+        "この許諾で認められた学習回数を使い切りました。",
+        "さらに学習するには、新しい申請を出してください。",
+        "All the runs that this grant allows have been used.",
+        "File a new request to train again.",
+    ),
+    "minor_rule": (
+        "未成年者には認められない内容です。",
+        "該当する表現や用途を外してください。この規則に例外はありません。",
+        "This is not allowed for a minor.",
+        "Remove that content or use; there is no exception to this rule.",
+    ),
+    "never_list": (
+        "本人が「決して許さない」とした内容が含まれています。",
+        "その項目を外してください。事務所が代わりに許すことはできません。",
+        "It contains something on the talent's own never-list.",
+        "Remove that item; the agency cannot allow it in the talent's place.",
+    ),
+    "terms_invalid": (
+        "許諾の条件に不足または矛盾があります。",
+        "示された項目を直してください。入力した内容は残っています。",
+        "The terms are incomplete or contradict themselves.",
+        "Correct the items named; everything you entered has been kept.",
+    ),
+    "wrong_state": (
+        "今の状態では、この操作はできません。",
+        "画面を読み直して、現在の状態を確かめてください。",
+        "This cannot be done in the present state.",
+        "Reload the page and look at the present state.",
+    ),
+    "worker_unknown": (
+        "このワーカーは登録されていないか、承認されていません。",
+        "運用者がワーカーを登録し、承認してください。",
+        "This worker is not enrolled or not approved.",
+        "The operator must enrol and approve the worker.",
+    ),
+    "lease_lost": (
+        "このジョブの担当は別のワーカーに移りました。",
+        "このワーカーは作業を止めて消去します。操作は要りません。",
+        "Another worker holds this job now.",
+        "This worker stops and wipes its work; nothing needs to be done.",
+    ),
+    "engine_missing": (
+        "顔照合エンジンが用意されていないため、写真を確かめられません。",
+        "設置手順に従って顔照合パックを用意してください。",
+        "The face engine is not installed, so pictures cannot be checked.",
+        "Install the face pack as the set-up describes.",
+    ),
+    "no_references": (
+        "本人の基準写真がありません。",
+        "本人が確認した、一人だけが写る写真を3枚以上登録してください。",
+        "There are no reference pictures of the talent.",
+        "Enrol at least three pictures confirmed by the talent, one face in each.",
+    ),
+    "image_unreadable": (
+        "画像として読み取れません。",
+        "JPEG、PNG、WebP、TIFF のいずれかで保存し直してください。",
+        "The file cannot be read as a picture.",
+        "Save it again as JPEG, PNG, WebP or TIFF.",
+    ),
+    "image_too_large": (
+        "画像が大きすぎます。",
+        "上限以下の大きさにしてから送ってください。",
+        "The picture is too large.",
+        "Reduce it below the limit and send it again.",
+    ),
+    "image_too_small": (
+        "画像が小さすぎます。",
+        "長辺が下限以上の元の写真を使ってください。",
+        "The picture is too small.",
+        "Use the original photograph, above the minimum size.",
+    ),
+    "watermark_unreadable": (
+        "透かしを入れた後の確認で透かしを読み取れなかったため、納品を止めました。",
+        "学習の設定(ランクや対象)を変えてやり直してください。",
+        "The watermark could not be read back, so delivery was stopped.",
+        "Train again with another recipe (rank or targets).",
+    ),
+    "frozen": (
+        "このLoRAは凍結されています。",
+        "凍結の理由(撤回・回収など)を登録簿で確かめてください。",
+        "This LoRA is frozen.",
+        "See the reason (withdrawal, recall …) in the registry.",
+    ),
+    "link_expired": (
+        "受け取りリンクの期限が切れています。",
+        "新しいリンクを発行してください。",
+        "The delivery link has expired.",
+        "Issue a new link.",
+    ),
+    "worker_stopped": (
+        "作業用の機械が停止したため、学習が中断しました。",
+        "自動で再試行します。続くときは運用者に連絡してください。",
+        "The worker stopped, so training was interrupted.",
+        "It is retried by itself; tell the operator if it goes on.",
+    ),
+    "training_failed": (
+        "学習中に問題が起きて止まりました。",
+        "ジョブの画面の詳細を確かめ、設定を変えてやり直してください。",
+        "Training ended with an error.",
+        "See the details on the job's page and try another recipe.",
+    ),
+}
+
+CODES: Final = frozenset(_TEXTS)
+
+
+def explain(code: str, locale: Locale = "ja") -> Explanation:
+    """The texts of a code. Raises `KeyError` for a code that is not in the catalogue."""
+    kind, _, party = code.partition(":")
+    what_ja, next_ja, what_en, next_en = _TEXTS[kind]
+    ja, en = _PARTIES.get(party, (party or "関係者", party or "a party"))
+    what, nxt = (what_ja, next_ja) if locale == "ja" else (what_en, next_en)
+    return Explanation(what.format(ja=ja, en=en), nxt.format(ja=ja, en=en))
+
+
+def party_label(capacity: str, locale: Locale = "ja") -> str:
+    """The name of a capacity (`by`) for people: `talent` -> 本人 / the talent."""
+    return _PARTIES[capacity][0 if locale == "ja" else 1]

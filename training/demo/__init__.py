@@ -1,0 +1,1 @@
+"""What the demonstration works on, in place of a customer's own material."""

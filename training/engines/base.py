@@ -1,0 +1,91 @@
+"""The small interface behind which every face engine stands.
+
+Stage 5 (curation). Pure data and a protocol; loads no model. Embeddings of different engines, or
+of one engine with other settings, must never be compared, so an engine names both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Rgb = npt.NDArray[np.uint8]
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face in one picture.
+
+    `box` is left, top, right, bottom in pixels of the picture as it was given; `score` the
+    detector's confidence 0..1; `embedding` a unit vector; `keypoints` five points (5 x 2: eyes,
+    nose, mouth corners) in the same pixels; `turn` how many quarter turns anticlockwise bring the
+    face upright (0 for an upright face).
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    embedding: Vector
+    keypoints: npt.NDArray[np.float32]
+    turn: int
+
+    @property
+    def side(self) -> float:
+        """The shorter side of the box, in pixels."""
+        left, top, right, bottom = self.box
+        return min(right - left, bottom - top)
+
+
+class FaceEngine(Protocol):
+    """What finds and describes faces. `digest` pins the weights, `settings` how they are used."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    def faces(self, rgb: Rgb) -> list[Face]:
+        """All faces of a picture (H x W x 3, RGB, 8 bit), most confident first."""
+        ...
+
+
+def similarity(one: Vector, other: Vector) -> float:
+    """Cosine of two unit vectors, -1..1."""
+    return float(np.dot(one, other))
+
+
+def overlap(one: Face, other: Face) -> float:
+    """Intersection over union of two boxes, 0..1."""
+    width = min(one.box[2], other.box[2]) - max(one.box[0], other.box[0])
+    height = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    return shared / (_area(one) + _area(other) - shared) if shared else 0.0
+
+
+def turned(
+    points: npt.NDArray[np.float32], turn: int, height: int, width: int
+) -> npt.NDArray[np.float32]:
+    """Points (n x 2: x, y) of `np.rot90(picture, turn)`, as they lie in the picture itself.
+
+    `height` and `width` are those of the picture. The other way round, it takes the turned
+    picture's size and `(4 - turn) % 4`.
+    """
+    x, y = points[:, 0], points[:, 1]
+    back = {
+        0: (x, y),
+        1: (width - 1 - y, x),
+        2: (width - 1 - x, height - 1 - y),
+        3: (y, height - 1 - x),
+    }[turn]
+    return np.stack(back, axis=1).astype(np.float32)
+
+
+def _area(face: Face) -> float:
+    left, top, right, bottom = face.box
+    return (right - left) * (bottom - top)
