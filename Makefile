@@ -1,0 +1,69 @@
+# Developers' shortcuts. Everything runs in .venv, which run.py makes; nothing else is used.
+PY := .venv/bin/python
+BIN := .venv/bin
+export OMP_NUM_THREADS := 1
+export UV_SYSTEM_CERTS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token \
+        conformance e2e messages db
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+run: ## the whole site on this computer, until Ctrl-C
+	@python3 run.py --no-demo
+
+demo: ## the whole site and the demonstration, then stop
+	@python3 run.py --check
+
+core: ## the pure tests only: no database, no Django (seconds)
+	@$(PY) -m pytest -p no:django -o addopts="--strict-markers --strict-config" tests/core -q
+
+test: ## all tests
+	@python3 run.py test
+
+check: ## lint, format, types, floors
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+
+format: ## let ruff put everything in form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+db: ## the database alone, until Ctrl-C
+	@KYODAKU_MODE=test $(PY) -m registry.local db
+
+bench: bench-log bench-watermark bench-token ## every bench
+
+bench-log: ## the log's speed beside a peer's (QUICK=1: under a minute)
+	@$(PY) -m tests.bench.bench_log
+
+bench-watermark: ## how well the watermark is read back (QUICK=1: under a minute)
+	@$(PY) -m tests.bench.bench_watermark
+
+bench-token: ## how fast a worker checks a consent token (QUICK=1: under a minute)
+	@$(PY) -m tests.bench.bench_token
+
+conformance: ## the public test vectors of every format we speak
+	@$(PY) -m tests.conformance
+
+e2e: ## the tests in a real browser
+	@$(PY) -m pytest -m browser tests
+
+messages: ## compile the translations (.po to .mo) without gettext
+	@$(PY) -m registry.local.messages
+
+# torch is installed apart (run.py), so its needs are named here; insightface's opencv-python would
+# put a second, windowed cv2 over the headless one.
+LOCK_FLAGS := --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+              --no-annotate --no-header --overrides .venv/overrides.txt -q
+
+lock: ## pin packages in requirements*.lock (UPGRADE=--upgrade for newer ones)
+	@printf 'torch; python_version < "0"\nopencv-python; python_version < "0"\n' > .venv/overrides.txt
+	@printf '%s\n' pip uv 'setuptools>=77.0.3' filelock 'sympy>=1.13.3' 'networkx>=2.5.1' jinja2 \
+	    'fsspec>=0.8.5' 'typing-extensions>=4.10' > .venv/apart.txt
+	@$(BIN)/uv pip compile pyproject.toml .venv/apart.txt --extra ml $(LOCK_FLAGS) $(UPGRADE) -o requirements.lock
+	@$(BIN)/uv pip compile --group pyproject.toml:dev -c requirements.lock $(LOCK_FLAGS) $(UPGRADE) -o requirements-dev.lock
