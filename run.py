@@ -8,8 +8,8 @@
 
 This file only makes the environment `.venv` and hands over to `registry.local`. Packages are
 installed from requirements.lock by hash, with uv, or with pip where uv does not work. torch is
-apart: its processor-only build lies on an index of its own (KYODAKU_TORCH_INDEX), and the usual
-one would bring gigabytes of CUDA. A second run finds the stamp of the first and installs nothing.
+apart: its processor-only build lies on an index of its own (KYODAKU_TORCH_INDEX); the general one,
+taken where that is not found, brings gigabytes of CUDA. A second run finds the stamp of the first and installs nothing.
 """
 
 from __future__ import annotations  # older Pythons must get far enough to say so
@@ -185,15 +185,24 @@ def install_torch() -> None:
     index = os.environ.get("KYODAKU_TORCH_INDEX", "")
     more = ["--extra-index-url", index] if index else []
     say(f"Installing {wanted} …")
-    if not run([*pip(), "install", "--no-input", "--no-deps", *more, wanted], "pip", may_fail=True):
+    found = run([*pip(), "install", "--no-input", "--no-deps", *more, wanted], "pip", may_fail=True)
+    if not found and apart:
+        # It works as well, and brings what a GPU would need.
+        say(
+            "No processor-only build was found (KYODAKU_TORCH_INDEX can name PyTorch's index of "
+            "CPU wheels);\n  taking the general one instead, a download of about 3 GB …"
+        )
+        wanted = f"torch=={TORCH}"
+        found = run([*pip(), "install", "--no-input", wanted], "pip", may_fail=True)
+    if not found:
         stop(
             f"{wanted} could not be installed:\n{tail()}",
             "set KYODAKU_TORCH_INDEX to PyTorch's index of CPU wheels (its address is on "
             "PyTorch's page 'Get started', choice CPU) and run again",
         )
-    found = torch_version()
-    if "cuda" in found:
-        say(f"Note: this torch is a CUDA build ({found}); it needs NVIDIA's packages too.")
+    version = torch_version()
+    if "cuda" in version:
+        say(f"Note: this torch is a CUDA build ({version}).")
 
 
 def torch_version() -> str:

@@ -1,0 +1,64 @@
+"""`append`: the one way into the log.
+
+The event is written to the outbox in the caller's transaction: it exists if and only if the change
+it tells of is committed. The sequencer gives it an index afterwards. Callers are trusted to pass
+pseudonymous ids and commitments only; what is in a leaf can never be taken out.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.db import connection
+from django.utils import timezone
+
+from registry.log.core import canonical
+from registry.log.core.tiles import MAX_ENTRY_BYTES
+from registry.log.models import Outbox
+
+_EVENT_TYPE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+MAX_EVENT_TYPE: Final = 64
+
+
+def append(event_type: str, data: Mapping[str, Any], *, at: datetime | None = None) -> str:
+    """Write an event to the outbox and return its id, `evt_<32 hex>`.
+
+    `event_type` is a permanent word, `subject.past_tense`; `data` any JSON object with an RFC 8785
+    form; `at` the event's time, by default now. Raises RuntimeError outside transaction.atomic,
+    ValueError for what cannot be logged (bad type, no canonical form, more than 65,535 bytes).
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("an event is appended in the transaction of the change it tells of")
+    if not _EVENT_TYPE.fullmatch(event_type) or len(event_type) > MAX_EVENT_TYPE:
+        raise ValueError(f"not an event type: {event_type!r}")
+    now = timezone.now()
+    row = Outbox(id=uuid.uuid4(), created=now)
+    event_id = f"evt_{row.id.hex}"
+    row.payload = _payload(event_id, event_type, data, at or now)
+    row.save(force_insert=True)
+    # A crash here, or a rollback by the caller: neither the change nor its event exists.
+    return event_id
+
+
+def _payload(event_id: str, event_type: str, data: Mapping[str, Any], at: datetime) -> bytes:
+    """Return the leaf's bytes: JCS of v, id, type, at, data. Members are only ever added."""
+    event = {
+        "v": 1,
+        "id": event_id,
+        "type": event_type,
+        "at": timestamp(at),
+        "data": dict(data),
+    }
+    payload = canonical.dumps(event)
+    if len(payload) > MAX_ENTRY_BYTES:  # tlog-tiles bundles have a uint16 length
+        raise ValueError(f"an event has at most {MAX_ENTRY_BYTES} bytes, not {len(payload)}")
+    return payload
+
+
+def timestamp(at: datetime) -> str:
+    """Return ISO 8601 in UTC with milliseconds and a Z; ValueError for a naive datetime."""
+    if at.tzinfo is None:
+        raise ValueError("an event's time has a time zone")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

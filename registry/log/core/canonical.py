@@ -1,0 +1,150 @@
+"""Canonical JSON (RFC 8785), strict parsing, tagged digests and base64url.
+
+Ground floor, pure. Everything that is signed or hashed passes through here, so that one value has
+exactly one spelling. Trusts nothing: `loads` is made for bytes from strangers.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
+
+import rfc8785
+
+from registry.log.core.errors import VerificationError
+
+MAX_BYTES: Final = 4 * 65_536
+MAX_DEPTH: Final = 64
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+
+_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
+
+
+def dumps(value: Any) -> bytes:
+    """Return the RFC 8785 form of `value` as UTF-8 bytes.
+
+    Raises ValueError for what has no such form: NaN, infinities, integers beyond 2**53-1, lone
+    surrogates, keys that are not strings, unknown types.
+    """
+    return rfc8785.dumps(value)
+
+
+def loads(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+    """Parse JSON that a stranger may have written; the same bytes mean the same to everybody.
+
+    Refuses what parsers disagree about: bytes that are not UTF-8, a byte order mark, duplicate
+    members, NaN and infinities (also by overflow), integers beyond 2**53-1 that are not exactly a
+    double in its canonical spelling, lone surrogates, trailing data, nesting deeper than 64.
+    Raises VerificationError: `too_large` or `bad_json`.
+    """
+    if len(data) > max_bytes:
+        raise VerificationError("too_large", f"{len(data)} bytes, at most {max_bytes} are read")
+    _check_depth(data)
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique_members,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            parse_int=_exact_integer,
+        )
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # raises on a lone surrogate
+    except ValueError as error:
+        raise VerificationError("bad_json", str(error)) from error
+    return value
+
+
+def digest(context: str, value: Any) -> bytes:
+    """Return SHA-256(context || 0x00 || JCS(value)): 32 bytes.
+
+    The context is domain separation: the same JSON hashed as a grant and as a token gives two
+    unrelated digests, so a signature over one can never be shown as a signature over the other.
+    A context ends at its NUL, so no context is a prefix of another.
+    """
+    if not context or "\0" in context:
+        raise ValueError("a digest context is a non-empty string without NUL")
+    return hashlib.sha256(context.encode() + b"\0" + dumps(value)).digest()
+
+
+def b64u(data: bytes) -> str:
+    """Return base64url without padding (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unb64u(text: str) -> bytes:
+    """Decode base64url without padding; every byte string has exactly one accepted spelling.
+
+    Raises VerificationError `bad_base64` on padding, other characters, and unused bits that are
+    not zero.
+    """
+    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
+        raise VerificationError("bad_base64", "not unpadded base64url")
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if b64u(data) != text:
+        raise VerificationError("bad_base64", "unused bits are not zero")
+    return data
+
+
+def b64(data: bytes) -> str:
+    """Return standard padded base64 (RFC 4648, section 4), as signed notes and DSSE use it."""
+    return base64.b64encode(data).decode()
+
+
+def unb64(text: str) -> bytes:
+    """Decode standard padded base64 in its one canonical spelling; VerificationError otherwise."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise VerificationError("bad_base64", str(error)) from error
+    if b64(data) != text:
+        raise VerificationError("bad_base64", "not the canonical spelling")
+    return data
+
+
+def _check_depth(data: bytes) -> None:
+    """Count brackets outside strings, before a recursive parser sees them."""
+    depth = 0
+    for token in _STRING_OR_BRACKET.findall(data):
+        if token in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise VerificationError("bad_json", f"nested deeper than {MAX_DEPTH}")
+        elif token in (b"]", b"}"):
+            depth -= 1
+
+
+def _unique_members(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise ValueError(f"duplicate member {name!r}")
+        members[name] = value
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("number out of range")
+    return value
+
+
+def _exact_integer(text: str) -> int | float:
+    """Beyond 2**53-1 a literal is the double that RFC 8785 writes this way, or nothing."""
+    if len(text) <= 17 and abs(int(text)) <= MAX_SAFE_INTEGER:
+        return int(text)
+    value = _finite_float(text)
+    if dumps(value) != text.encode():
+        raise ValueError("integer beyond 2**53-1 that no double holds exactly")
+    return value

@@ -1,0 +1,62 @@
+"""Static export: the log as files that anybody can mirror and check without asking us.
+
+C2SP tlog-tiles. Tiles are written before the checkpoint that needs them, each file under another
+name first and then renamed, so a reader never sees half a file or a checkpoint without its tiles.
+"""
+
+import os
+from pathlib import Path
+
+from registry.log import models, selectors
+from registry.log.core import checkpoint as checkpoints
+from registry.log.core import merkle, tiles
+
+
+def export(folder: Path, *, full: bool = False) -> int:
+    """Write what the newest signed checkpoint needs and the folder lacks; return its size.
+
+    What is already there is known from the folder's own checkpoint; `full` writes everything anew.
+    Returns 0 while nothing is signed.
+    """
+    newest = selectors.latest_checkpoint()
+    if newest is None:
+        return 0
+    old = 0 if full else _exported_size(folder)
+    for level, n, width in tiles.spans_since(old, newest.size):
+        data = selectors.read_tile(level, n)[: width * merkle.HASH_BYTES]
+        _write(folder / tiles.tile_path(level, n, width), data)
+        if level == 0:
+            _write(folder / tiles.entries_path(n, width), _bundle(n, width))
+    # A crash here: tiles without a checkpoint, which nobody asks for. The next pass goes on.
+    _write(folder / "checkpoint", newest.note.encode())
+    return newest.size
+
+
+def exported_note(folder: Path) -> str:
+    """Return the exported checkpoint, unverified; empty if nothing was exported yet."""
+    try:
+        return (folder / "checkpoint").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _exported_size(folder: Path) -> int:
+    note = exported_note(folder)
+    return checkpoints.parse_body(checkpoints.parse_note(note)[0]).size if note else 0
+
+
+def _bundle(n: int, width: int) -> bytes:
+    first = n * tiles.WIDTH
+    rows = models.Entry.objects.filter(index__gte=first, index__lt=first + width)
+    payloads = rows.order_by("index").values_list("payload", flat=True)
+    return tiles.bundle(bytes(payload) for payload in payloads)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

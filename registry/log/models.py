@@ -1,0 +1,70 @@
+"""The log's four tables: outbox, entries, tiles, checkpoints.
+
+The database is trusted to keep rows, not to tell the truth: triggers refuse changes to entries and
+checkpoints as guard rails, and whoever gets round them is found by `fsck` against any checkpoint
+that somebody else holds. Tiles are a cache and can be recomputed from the entries.
+"""
+
+from django.db import models
+
+
+class Outbox(models.Model):
+    """An event that is committed and waits for its index. `payload` is what becomes the leaf."""
+
+    id = models.UUIDField(primary_key=True)
+    payload = models.BinaryField()
+    created = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "outbox"
+
+    def __str__(self) -> str:
+        return f"evt_{self.id.hex}"
+
+
+class Entry(models.Model):
+    """A leaf of the tree. Indices are contiguous from 0; a row is never changed or deleted."""
+
+    index = models.BigIntegerField(primary_key=True)
+    event_id = models.CharField(max_length=36, unique=True)
+    event_type = models.CharField(max_length=64, db_index=True)
+    leaf_hash = models.BinaryField()
+    payload = models.BinaryField()
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "entries"
+        constraints = [  # noqa: RUF012
+            models.CheckConstraint(condition=models.Q(index__gte=0), name="log_entry_index_gte_0"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.index} {self.event_type} {self.event_id}"
+
+
+class Tile(models.Model):
+    """Up to 256 hashes of one tile level; a partial tile grows in place."""
+
+    pk = models.CompositePrimaryKey("level", "n")
+    level = models.SmallIntegerField()
+    n = models.BigIntegerField()
+    width = models.SmallIntegerField()
+    data = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.level}/{self.n} ({self.width})"
+
+
+class Checkpoint(models.Model):
+    """A tree head. `size` is the key, so two roots for one size can never both be recorded.
+
+    `note` is empty between the commit of the root and its signature, and is written once.
+    """
+
+    size = models.BigIntegerField(primary_key=True)
+    root = models.BinaryField()
+    note = models.TextField(blank=True, default="")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.size} {bytes(self.root).hex()[:16]}"

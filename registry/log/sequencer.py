@@ -1,0 +1,251 @@
+"""The sequencer: from the outbox to a signed checkpoint. There is exactly one at a time.
+
+It trusts the outbox for what happened and nothing else: every root is computed twice, and before
+it signs it compares this database's history with the newest checkpoint it finds anywhere. Recovery
+has no path of its own: each pass begins with whatever the last one left.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.db import OperationalError, close_old_connections, connection, transaction
+from django.utils import timezone
+
+from registry.log import export, keyfiles, models, selectors
+from registry.log.core import keys, merkle, tiles
+from registry.log.core.checkpoint import LogSigners, verify_checkpoint
+from registry.log.core.errors import VerificationError
+
+logger = logging.getLogger(__name__)
+
+LOCK_KEY: Final = 0x6B79_6F64_616B_7531  # any constant; this one spells "kyodaku1"
+BATCH: Final = 5_000
+RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An outbox row on its way into the tree."""
+
+    event_id: str
+    event_type: str
+    at: str
+    payload: bytes
+    hash: bytes
+
+
+def load_signers() -> LogSigners:
+    """Load the log's two keys from settings.KEYS_DIR; raises KeyFileError. No default exists."""
+    folder: Path = settings.KEYS_DIR
+    seeds = [
+        keyfiles.read_secret(folder / name, keys.SEED_BYTES)
+        for name in ("checkpoint.ed25519", "checkpoint.mldsa44")
+    ]
+    return LogSigners(
+        origin=settings.LOG_ORIGIN,
+        ed25519=keys.Ed25519Signer.from_seed(seeds[0]),
+        mldsa44=keys.Mldsa44Signer.from_seed(seeds[1]),
+    )
+
+
+def sequence_once(signers: LogSigners) -> int:
+    """Do one pass and return the number of entries that got an index.
+
+    (1) integrate a batch: entries, tiles and the root, in one transaction; (2) sign every root
+    that is recorded without a note; (3) export. Returns 0 when another sequencer holds the lock.
+    Raises VerificationError `log_rolled_back`, `log_forked`, `root_mismatch`: nothing is signed.
+    """
+    moved = _integrate(signers)  # (1)
+    # A crash here: entries and root are durable, the note is empty. The next pass signs it.
+    _sign_pending(signers)  # (2)
+    # A crash here: the checkpoint is signed but not exported. The next pass exports it.
+    _export()  # (3)
+    return moved
+
+
+def run(signers: LogSigners, stop: threading.Event, *, interval: float = 0.15) -> None:
+    """Sequence until `stop` is set; a full batch is followed by the next one at once.
+
+    A lost database connection is retried. A broken history is not: VerificationError ends the run.
+    """
+    check_history(signers)
+    while not stop.is_set():
+        try:
+            pause = 0.0 if sequence_once(signers) == BATCH else interval
+        except OperationalError:
+            logger.exception("database not reachable, will try again")
+            close_old_connections()
+            pause = RETRY_SECONDS
+        stop.wait(pause)
+
+
+def check_history(signers: LogSigners) -> None:
+    """Refuse to go on from a restored backup or another history.
+
+    (1) the newest recorded checkpoint covers exactly the entries; (2) the exported checkpoint is
+    signed by our keys; (3) neither is larger than our tree; (4) our tree has their root at their
+    size. After a rollback open a new origin; never sign a second history under the old one.
+    """
+    size = _tree_size()
+    recorded = models.Checkpoint.objects.order_by("-size").first()
+    if size != (0 if recorded is None else recorded.size):  # (1)
+        raise VerificationError("log_rolled_back", f"{size} entries are not what was recorded")
+    if recorded is not None:
+        _require_prefix(size, recorded.size, bytes(recorded.root), "the recorded checkpoint")
+    note = _exported_note()
+    if note:
+        known = verify_checkpoint(note, signers.vkeys())  # (2)
+        _require_prefix(size, known.size, known.root, "the exported checkpoint")
+
+
+def _require_prefix(size: int, known_size: int, known_root: bytes, name: str) -> None:
+    if known_size > size:  # (3)
+        raise VerificationError(
+            "log_rolled_back", f"{name} has {known_size} entries, this database {size}"
+        )
+    nodes = tiles.TileNodes(selectors.read_tile)
+    if merkle.root_from_nodes(known_size, nodes) != known_root:  # (4)
+        raise VerificationError("log_forked", f"{name} at {known_size} has another root")
+
+
+def _integrate(signers: LogSigners) -> int:
+    with transaction.atomic(durable=True):
+        if not _locked():
+            return 0
+        leaves = _take_batch()
+        if not leaves:
+            return 0
+        check_history(signers)
+        size = _tree_size()
+        tree = _compact_range(size)
+        for leaf in leaves:
+            tree.append(leaf.hash)
+        _insert_entries(size, leaves)
+        _write_tiles(tiles.extend(size, [leaf.hash for leaf in leaves], selectors.read_tile))
+        _recheck(size, tree.size, tree.root())
+        models.Checkpoint.objects.create(size=tree.size, root=tree.root(), at=timezone.now())
+        # A crash before the commit: all of it is undone, the batch is back in the outbox.
+    return len(leaves)
+
+
+def _sign_pending(signers: LogSigners) -> None:
+    """Commit the root first, then sign, then publish: what is signed here is already durable."""
+    with transaction.atomic(durable=True):
+        if not _locked():
+            return
+        pending = list(models.Checkpoint.objects.filter(note="").order_by("size"))
+        if pending:
+            check_history(signers)
+        for row in pending:
+            _sign(signers, row)
+        # A crash before the commit: the signatures are forgotten, nobody saw them. The next pass
+        # signs the same size and root again.
+
+
+def _sign(signers: LogSigners, row: models.Checkpoint) -> None:
+    nodes = tiles.TileNodes(selectors.read_tile)
+    if merkle.root_from_nodes(row.size, nodes) != bytes(row.root):
+        raise VerificationError("log_forked", f"the recorded root at {row.size} is not the tree's")
+    note = signers.sign(row.size, bytes(row.root), at=int(row.at.timestamp()))
+    # Read back what is about to be published: a bit flipped while signing ends here.
+    verify_checkpoint(note, signers.vkeys())
+    if models.Checkpoint.objects.filter(size=row.size, note="").update(note=note) != 1:
+        raise VerificationError("log_forked", f"checkpoint {row.size} was signed by somebody else")
+
+
+def _export() -> None:
+    folder: Path | None = settings.LOG_EXPORT_DIR
+    if folder is None:
+        return
+    with transaction.atomic(durable=True):
+        if _locked():  # held while writing, so that an older checkpoint never replaces a newer one
+            export.export(folder)
+
+
+def _exported_note() -> str:
+    folder: Path | None = settings.LOG_EXPORT_DIR
+    return "" if folder is None else export.exported_note(folder)
+
+
+def _locked() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK_KEY])
+        return bool(cursor.fetchone()[0])
+
+
+def _take_batch() -> list[Leaf]:
+    """Delete a batch from the outbox and return it, oldest first.
+
+    By deleting, not by `id > last seen`: a row that commits late, with an older id or time than
+    rows already taken, is simply found by a later pass.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM log_outbox WHERE id IN (SELECT id FROM log_outbox ORDER BY created, id"
+            " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING created, id, payload",
+            [BATCH],
+        )
+        rows: list[tuple[datetime, object, bytes]] = sorted(cursor.fetchall())
+    return [_leaf(bytes(payload)) for _created, _id, payload in rows]
+
+
+def _leaf(payload: bytes) -> Leaf:
+    event = json.loads(payload)
+    return Leaf(event["id"], event["type"], event["at"], payload, merkle.leaf_hash(payload))
+
+
+def _tree_size() -> int:
+    last = models.Entry.objects.order_by("-index").values_list("index", flat=True).first()
+    return 0 if last is None else last + 1
+
+
+def _compact_range(size: int) -> merkle.CompactRange:
+    nodes = tiles.TileNodes(selectors.read_tile)
+    return merkle.CompactRange(size, (nodes(*place) for place in merkle.edge_nodes(size)))
+
+
+def _insert_entries(size: int, leaves: Sequence[Leaf]) -> None:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            "COPY log_entry (index, event_id, event_type, leaf_hash, payload, at) FROM STDIN"
+        ) as copy,
+    ):
+        for index, leaf in enumerate(leaves, size):
+            copy.write_row(
+                (index, leaf.event_id, leaf.event_type, leaf.hash, leaf.payload, leaf.at)
+            )
+
+
+def _write_tiles(changed: Sequence[tiles.Tile]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO log_tile (level, n, width, data) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (level, n) DO UPDATE SET width = excluded.width, data = excluded.data",
+            [(tile.level, tile.n, tile.width, tile.data) for tile in changed],
+        )
+
+
+def _recheck(old: int, new: int, root: bytes) -> None:
+    """Recompute the root by a second way: rows as stored, tiles as stored, no compact range.
+
+    A Certificate Transparency log died of one bit that flipped between hashing and signing.
+    """
+    nodes = tiles.TileNodes(selectors.read_tile)
+    rows = models.Entry.objects.filter(index__gte=old).order_by("index")
+    stored = list(rows.values_list("index", "leaf_hash", "payload"))
+    if [index for index, _hash, _payload in stored] != list(range(old, new)):
+        raise VerificationError("root_mismatch", f"entries {old} to {new} are not contiguous")
+    for index, stored_hash, payload in stored:
+        leaf = merkle.leaf_hash(bytes(payload))
+        if leaf != bytes(stored_hash) or leaf != nodes(0, index):
+            raise VerificationError("root_mismatch", f"entry {index} is not what was hashed")
+    if merkle.root_from_nodes(new, nodes) != root:
+        raise VerificationError("root_mismatch", f"two computations of the root at {new} differ")

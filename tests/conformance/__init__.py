@@ -1,0 +1,1 @@
+"""Public test vectors, run as one command: `python -m tests.conformance`."""
