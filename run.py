@@ -9,7 +9,8 @@
 This file only makes the environment `.venv` and hands over to `registry.local`. Packages are
 installed from requirements.lock by hash, with uv, or with pip where uv does not work. torch is
 apart: its processor-only build lies on an index of its own (KYODAKU_TORCH_INDEX); the general one,
-taken where that is not found, brings gigabytes of CUDA. A second run finds the stamp of the first and installs nothing.
+taken where that is not found, brings gigabytes of CUDA. A second run finds the stamp of the first
+and installs nothing.
 """
 
 from __future__ import annotations  # older Pythons must get far enough to say so
@@ -91,6 +92,7 @@ def install(groups: list[str]) -> None:
         install_lock(LOCKS[group])
         if group == "site":
             install_torch()
+            install_ourselves()
         (VENV / (f"kyodaku-{group}.stamp")).write_text(wanted[group])
     say(f"Installed into {VENV}")
 
@@ -151,6 +153,15 @@ def pip() -> list[str]:
         return [str(PYTHON), "-m", "pip"]
     base = getattr(sys, "_base_executable", None) or sys.executable
     return [base, "-m", "pip", "--python", str(PYTHON)]
+
+
+def install_ourselves() -> None:
+    """The project itself, in place: gives the command `kyodaku`. Its needs are in the lock."""
+    flags = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
+    uv = VENV / "bin" / "uv"
+    by_uv = [str(uv), "pip", "install", "--python", str(PYTHON), *flags]
+    if not (uv.exists() and run(by_uv, "uv", may_fail=True)):
+        run([*pip(), "install", "--no-input", *flags], "pip")
 
 
 def install_lock(lock: Path) -> None:

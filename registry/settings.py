@@ -151,6 +151,7 @@ CELERY_TIMEZONE = "Asia/Tokyo"
 CELERY_BEAT_SCHEDULE = {
     # Named by string: a lower floor imports nothing from above. What a lost message left behind.
     "sweep": {"task": "training.sweep", "schedule": 5.0},
+    "expire": {"task": "registry.expire_grants", "schedule": 60.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 

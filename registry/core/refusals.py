@@ -346,6 +346,12 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The watermark could not be read back, so delivery was stopped.",
         "Train again with another recipe (rank or targets).",
     ),
+    "watermark_profile": (
+        "トークンが求める透かしの方式を、このワーカーは扱えません。",
+        "ワーカーを更新してから、もう一度ジョブを受けてください。",
+        "The token asks for a watermark that this worker cannot embed.",
+        "Update the worker and take the job again.",
+    ),
     "frozen": (
         "このLoRAは凍結されています。",
         "凍結の理由(撤回・回収など)を登録簿で確かめてください。",

@@ -5,7 +5,8 @@
 Likeness is measured without any face model, on a person who is a drawing: a sample is compared with
 101 invented persons by its nearest view, and the target's rank among them is the figure.
 Ten samples: a direction, not a benchmark of likeness. The rank must fall for the trigger and must
-not fall for the class words, or everybody would become the person.
+not fall for the class words, or everybody would become the person. QUICK trains 60 of the preset's
+160 steps, too few for the trigger's rank, which it therefore prints and does not judge.
 """
 
 from __future__ import annotations
@@ -140,13 +141,15 @@ def main() -> int:
         "loaded_share": at_least(effect.loaded / effect.in_file, 1),
         "picture_change": at_least(effect.change, 0.01),
         "left_after_unload": at_most(effect.restored, 0),
-        "trigger_rank_ratio": at_most(
-            found["trigger_lora_median_rank"] / found["trigger_base_median_rank"], 0.5
-        ),
         "class_rank_ratio": at_least(
             found["class_lora_median_rank"] / found["class_base_median_rank"], 0.7
         ),
     }
+    trigger = found["trigger_lora_median_rank"] / found["trigger_base_median_rank"]
+    if QUICK:
+        figures["trigger_rank_ratio (not judged: too few steps)"] = round(trigger, 3)
+    else:
+        bars["trigger_rank_ratio"] = at_most(trigger, 0.5)
     return report("trainer", figures, bars)
 
 

@@ -1,0 +1,135 @@
+"""What the API shows of each row: plain dictionaries, and nothing that was not asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from registry import selectors
+from registry.core.requests import jst_day
+from registry.models import (
+    Approval,
+    BaseModelLicence,
+    Credential,
+    Grant,
+    Lane,
+    Organisation,
+    Talent,
+    TrainingRequest,
+)
+
+
+def request_line(row: TrainingRequest) -> dict[str, Any]:
+    """A request in a list."""
+    return {
+        "id": row.id,
+        "state": row.state,
+        "requester": organisation(row.requester),
+        "licensee": organisation(row.licensee),
+        "sign_by": row.sign_by.isoformat(),
+        "created_at": row.created_at.isoformat(),
+    }
+
+
+def request(row: TrainingRequest) -> dict[str, Any]:
+    """A request with everything that its parties may see."""
+    newest = selectors.grant_of(row)
+    return {
+        **request_line(row),
+        "talents": [talent(t) for t in row.talents.select_related("person").order_by("id")],
+        "copyright_holder": row.copyright_holder_id,
+        "base_model": base_model(row.base_model),
+        "terms": row.terms,
+        "recipe": row.recipe,
+        "max_runs": row.max_runs,
+        "grant": None if newest is None else grant(newest),
+    }
+
+
+def grant(row: Grant) -> dict[str, Any]:
+    """A grant: the digest that is signed, the text that is read, and how far everybody is."""
+    core = selectors.core_grant(row)
+    return {
+        "id": row.id,
+        "request": row.request_id,
+        "state": row.state,
+        "digest": row.digest,
+        "text": {"ja": core.text("ja"), "en": core.text("en")},
+        "text_sha256": dict(core.text_sha256),
+        "dataset": {
+            "root": core.dataset_root,
+            "count": core.dataset_count,
+            "bytes": core.dataset_bytes,
+        },
+        "curation_digest": core.curation_digest,
+        "max_runs": core.max_runs,
+        "runs_used": row.runs_used,
+        "lanes": [lane(item) for item in selectors.lanes_for(row)],
+        "made_event": row.made_event,
+    }
+
+
+def lane(row: Lane) -> dict[str, Any]:
+    """A party and its answer. Its private reason is not shown to the others."""
+    return {
+        "by": row.by,
+        "person": row.person_id,
+        "name": row.person.display_name,
+        "subject": row.subject,
+        "state": row.state,
+        "decided_at": row.decided_at.isoformat() if row.decided_at else None,
+    }
+
+
+def approval(row: Approval) -> dict[str, Any]:
+    """A stored approval, and what it did to the grant."""
+    stored = row.lane.grant
+    stored.refresh_from_db()
+    return {
+        "id": row.id,
+        "by": row.lane.by,
+        "grant": stored.id,
+        "grant_state": stored.state,
+        "event": row.event,
+    }
+
+
+def talent(row: Talent) -> dict[str, Any]:
+    """A talent in the directory."""
+    represented = selectors.representation_on(row, jst_day(timezone.now()))
+    return {
+        "id": row.id,
+        "name": row.person.display_name,
+        "name_en": row.person.display_name_en,
+        "agency": organisation(represented.agency) if represented else None,
+    }
+
+
+def organisation(row: Organisation) -> dict[str, Any]:
+    """A company by id and name."""
+    return {"id": row.id, "name": row.name, "name_en": row.name_en}
+
+
+def base_model(row: BaseModelLicence) -> dict[str, Any]:
+    """A base model and its licence."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "sha256": row.sha256,
+        "licence_id": row.licence_id,
+        "licence_sha256": row.licence_sha256,
+        "commercial": row.commercial,
+        "read_on": row.read_on.isoformat(),
+    }
+
+
+def credential(row: Credential) -> dict[str, Any]:
+    """An enrolled key."""
+    return {
+        "id": row.id,
+        "thumbprint": row.thumbprint,
+        "assurance": row.assurance,
+        "label": row.label,
+        "event": row.enrolment_event,
+    }

@@ -1,0 +1,90 @@
+"""What everybody may read: the trust root, the status list, and the log as static tiles.
+
+Beside every stage. Nothing here needs a key, and nothing here is believed by its reader: everything
+is signed or proved. Log reads follow C2SP tlog-tiles; what can never change is cached for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from registry.log import selectors as log
+from registry.log.core import merkle, tiles
+from registry.log.core.errors import VerificationError
+from registry.log.models import Entry
+from registry.services import keyring, tokens
+
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+
+
+@require_safe
+def trust(request: HttpRequest) -> HttpResponse:
+    """`trust.json`: to be fetched once and pinned, never to be taken from what is verified."""
+    return _file(keyring.trust_root().to_bytes(), "application/json", "public, max-age=300")
+
+
+@require_safe
+def status_list(request: HttpRequest) -> HttpResponse:
+    """The signed status list of every token, as of this moment."""
+    text = tokens.status_list_issue()
+    return _file(text.encode(), "application/statuslist+jwt", "no-store")
+
+
+@require_safe
+def checkpoint(request: HttpRequest) -> HttpResponse:
+    """The newest signed checkpoint."""
+    newest = log.latest_checkpoint()
+    if newest is None:
+        raise Http404
+    return _file(newest.note.encode(), "text/plain; charset=utf-8", "no-cache")
+
+
+@require_safe
+def tile(request: HttpRequest, path: str) -> HttpResponse:
+    """A tile or an entry bundle of the signed tree; 404 for what the tree does not have yet."""
+    try:
+        level, n, width = tiles.parse_path(f"tile/{path}")
+    except VerificationError as error:
+        raise Http404 from error
+    # tlog-tiles: a tile of level L holds the roots of 256^L leaves each; bundles are like level 0.
+    if n * tiles.WIDTH + width > _signed_size() >> (tiles.HEIGHT * (level or 0)):
+        raise Http404
+    if level is None:
+        return _file(_bundle(n, width), "application/octet-stream", _FOR_EVER)
+    data = log.read_tile(level, n)[: width * merkle.HASH_BYTES]
+    return _file(data, "application/octet-stream", _FOR_EVER)
+
+
+@require_safe
+def entry(request: HttpRequest, index: int) -> HttpResponse:
+    """One entry, exactly the bytes that were hashed."""
+    row = Entry.objects.filter(index=index).first() if index < _signed_size() else None
+    if row is None:
+        raise Http404
+    return _file(bytes(row.payload), "application/json", _FOR_EVER)
+
+
+@require_safe
+def proof(request: HttpRequest, index: int) -> HttpResponse:
+    """The `.tlog-proof` of an entry under the newest checkpoint."""
+    if index >= _signed_size():
+        raise Http404
+    return _file(log.tlog_proof(index).encode(), "text/plain; charset=utf-8", "no-cache")
+
+
+def _signed_size() -> int:
+    newest = log.latest_checkpoint()
+    return 0 if newest is None else newest.size
+
+
+def _bundle(n: int, width: int) -> bytes:
+    first = n * tiles.WIDTH
+    rows = Entry.objects.filter(index__gte=first, index__lt=first + width).order_by("index")
+    return tiles.bundle(bytes(payload) for payload in rows.values_list("payload", flat=True))
+
+
+def _file(data: bytes, kind: str, cache: str) -> HttpResponse:
+    return HttpResponse(data, content_type=kind, headers={"Cache-Control": cache})

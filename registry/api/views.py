@@ -1,0 +1,289 @@
+"""Requests, approvals, withdrawals and keys over HTTP: parse, access, one service, answer.
+
+Stages 1 to 3 as photographers' systems and machine parties use them. A challenge is answered with a
+real WebAuthn assertion, whoever sends it; an API key alone can sign nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db.models import Q
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry import selectors
+from registry.api import present, problems
+from registry.api.base import ApiView, Caller, Input, caller, idempotent, parsed
+from registry.core.refusals import Refusal
+from registry.core.terms import Problem, Terms
+from registry.models import (
+    BaseModelLicence,
+    Organisation,
+    Person,
+    Talent,
+    TrainingRequest,
+)
+from registry.services import approvals, parties, requests
+
+MAX_PAGE: Final = 100
+_OBJECT: Final = OpenApiTypes.OBJECT
+
+
+class RequestInput(Input):
+    """A new training request. `terms` and `recipe` are the objects that end up in the grant."""
+
+    requester = serializers.CharField(required=False, max_length=24)
+    licensee = serializers.CharField(max_length=24)
+    talents = serializers.ListField(child=serializers.CharField(max_length=24), max_length=20)
+    copyright_holder = serializers.CharField(required=False, max_length=24)
+    base_model = serializers.CharField(max_length=24)
+    terms = serializers.DictField()
+    recipe = serializers.DictField()
+    max_runs = serializers.IntegerField(default=1)
+    sign_by = serializers.DateTimeField()
+
+
+class ChallengeInput(Input):
+    """Which grant is to be approved, in which capacity."""
+
+    grant = serializers.CharField(max_length=24)
+    by = serializers.CharField(max_length=16)
+
+
+class SignatureInput(Input):
+    """The answer of `navigator.credentials.get` or `.create`, as `toJSON()` gives it."""
+
+    challenge_id = serializers.CharField(max_length=24)
+    response = serializers.DictField()
+
+
+class EnrolmentInput(SignatureInput):
+    """A new key, with the name its owner gives it."""
+
+    # A field that is called like an attribute of every serializer; DRF takes it out of the class.
+    label = serializers.CharField(  # type: ignore[assignment]
+        required=False, allow_blank=True, max_length=60
+    )
+
+
+class ReasonInput(Input):
+    """Why; never needed."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class RefuseInput(ReasonInput):
+    """In which capacity somebody says no."""
+
+    by = serializers.CharField(max_length=16)
+
+
+class Requests(ApiView):
+    """The requests that the caller may see, and filing a new one."""
+
+    @extend_schema(
+        responses=_OBJECT,
+        parameters=[
+            OpenApiParameter("limit", int, description="1 to 100, 50 if absent"),
+            OpenApiParameter("before", str, description="the `next` of the page before"),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """Newest first; `next` is the `before` of the page after."""
+        rows = selectors.requests_for(caller(request).person)
+        last = rows.filter(id=request.query_params.get("before", "")).first()
+        if last is not None:
+            same = Q(created_at=last.created_at, id__gt=last.id)
+            rows = rows.filter(Q(created_at__lt=last.created_at) | same)
+        limit = _limit(request)
+        page = list(rows[: limit + 1])
+        more = len(page) > limit
+        items = [present.request_line(row) for row in page[:limit]]
+        return Response({"items": items, "next": page[limit - 1].id if more else None})
+
+    @extend_schema(request=RequestInput, responses={201: _OBJECT})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """File a request: 201 with its address, or every reason why not."""
+        who, given = caller(request), parsed(RequestInput, request)
+        found = _looked_up(who, given)
+        if isinstance(found, list):
+            return problems.refused(found, instance=request.path)
+        row = requests.request_submit(by=who.person, **found)
+        if not isinstance(row, TrainingRequest):
+            return problems.refused(row, instance=request.path)
+        response = Response(present.request(row), status=201)
+        response["Location"] = f"{request.path}/{row.id}"
+        return response
+
+
+def _looked_up(who: Caller, given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
+    """The rows behind the ids; what does not exist is named by its field."""
+    wanted = given["talents"]
+    talents = list(Talent.objects.filter(id__in=wanted))
+    licensee = Organisation.objects.filter(id=given["licensee"]).first()
+    base = BaseModelLicence.objects.filter(id=given["base_model"], retired_at=None).first()
+    holder = Person.objects.filter(id=given.get("copyright_holder", who.person.id)).first()
+    missing = {
+        "talents": len(talents) == len(wanted) or None,
+        "licensee": licensee,
+        "base_model": base,
+        "copyright_holder": holder,
+    }
+    found = [_unknown(name) for name, value in missing.items() if value is None]
+    try:
+        terms = Terms.from_payload(given["terms"])
+    except ValueError as error:
+        found.append(Problem("terms", f"条件を読み取れません({error})。", str(error)))
+    if found:
+        return found
+    return {
+        "requester": _requester(who, given),
+        "licensee": licensee,
+        "talents": talents,
+        "copyright_holder": holder,
+        "base_model": base,
+        "terms": terms,
+        "recipe": given["recipe"],
+        "max_runs": given["max_runs"],
+        "sign_by": given["sign_by"],
+    }
+
+
+def _requester(who: Caller, given: dict[str, Any]) -> Organisation:
+    """The organisation that asks: the API key's, or the one named if the person acts for it."""
+    if "requester" in given:
+        return selectors.access_organisation(person=who.person, organisation_id=given["requester"])
+    if who.organisation is not None:
+        return who.organisation
+    own = list(selectors.organisations_of(who.person)[:2])
+    if len(own) != 1:
+        raise serializers.ValidationError({"requester": ["name the organisation that asks"]})
+    return own[0]
+
+
+def _unknown(field: str) -> Problem:
+    return Problem(field, "見つかりません。", "There is no such thing.")
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", "50")
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
+        raise serializers.ValidationError({"limit": [f"1 to {MAX_PAGE}"]})
+    return int(text)
+
+
+class RequestDetail(ApiView):
+    """One request."""
+
+    @extend_schema(responses=_OBJECT)
+    def get(self, request: Request, request_id: str) -> Response:
+        """The request with its grant: digest, text in both languages, and every lane."""
+        row = selectors.access_request(person=caller(request).person, request_id=request_id)
+        return Response(present.request(row))
+
+
+class Talents(ApiView):
+    """Who can be asked."""
+
+    @extend_schema(responses=_OBJECT)
+    def get(self, request: Request) -> Response:
+        """Ids, names and the agency of today; no birth dates, no wishes."""
+        return Response({"items": [present.talent(row) for row in selectors.talents()]})
+
+
+class BaseModels(ApiView):
+    """What can be trained on."""
+
+    @extend_schema(responses=_OBJECT)
+    def get(self, request: Request) -> Response:
+        """The base models on record, each with its licence as read on a day."""
+        return Response({"items": [present.base_model(row) for row in selectors.base_models()]})
+
+
+class ApprovalChallenge(ApiView):
+    """The first half of signing."""
+
+    @extend_schema(request=ChallengeInput, responses=_OBJECT)
+    def post(self, request: Request) -> Response:
+        """`{challenge_id, options}` for `navigator.credentials.get`."""
+        who, given = caller(request), parsed(ChallengeInput, request)
+        grant = selectors.access_grant(person=who.person, grant_id=given["grant"])
+        begun = approvals.approval_begin(person=who.person, grant=grant, by=given["by"])
+        return _answer(request, begun)
+
+
+class Approvals(ApiView):
+    """The second half of signing."""
+
+    @extend_schema(request=SignatureInput, responses={201: _OBJECT})
+    def post(self, request: Request) -> Response:
+        """Store the approval, if the assertion verifies; the last one makes the grant."""
+        who, given = caller(request), parsed(SignatureInput, request)
+        approval = approvals.approval_finish(person=who.person, **given)
+        if isinstance(approval, Refusal):
+            return problems.refused(approval, instance=request.path)
+        return Response(present.approval(approval), status=201)
+
+
+class Withdraw(ApiView):
+    """Withdrawal: as easy as consent."""
+
+    @extend_schema(request=ReasonInput, responses=_OBJECT)
+    def post(self, request: Request, grant_id: str) -> Response:
+        """End the grant at once. Answers the same when it was done before."""
+        who, given = caller(request), parsed(ReasonInput, request)
+        grant = selectors.access_grant(person=who.person, grant_id=grant_id)
+        done = approvals.approval_withdraw(person=who.person, grant=grant, **given)
+        return _ended(request, grant_id, done)
+
+
+class Refuse(ApiView):
+    """Saying no before signing."""
+
+    @extend_schema(request=RefuseInput, responses=_OBJECT)
+    def post(self, request: Request, grant_id: str) -> Response:
+        """Refuse in one's own capacity; the reason stays in the registry."""
+        who, given = caller(request), parsed(RefuseInput, request)
+        grant = selectors.access_grant(person=who.person, grant_id=grant_id)
+        done = approvals.approval_refuse(person=who.person, grant=grant, **given)
+        return _ended(request, grant_id, done)
+
+
+def _ended(request: Request, grant_id: str, done: Refusal | None) -> Response:
+    if done is not None:
+        return problems.refused(done, instance=request.path)
+    grant = selectors.access_grant(person=caller(request).person, grant_id=grant_id)
+    return Response(present.grant(grant))
+
+
+class CredentialOptions(ApiView):
+    """The first half of enrolling a key."""
+
+    @extend_schema(request=None, responses=_OBJECT)
+    def post(self, request: Request) -> Response:
+        """`{challenge_id, options}` for `navigator.credentials.create`."""
+        return Response(parties.credential_enrol_begin(person=caller(request).person))
+
+
+class Credentials(ApiView):
+    """The second half of enrolling a key."""
+
+    @extend_schema(request=EnrolmentInput, responses={201: _OBJECT})
+    def post(self, request: Request) -> Response:
+        """Enrol the caller's own key; nobody else's can be."""
+        who, given = caller(request), parsed(EnrolmentInput, request)
+        made = parties.credential_enrol_finish(person=who.person, **given)
+        if isinstance(made, Refusal):
+            return problems.refused(made, instance=request.path)
+        return Response(present.credential(made), status=201)
+
+
+def _answer(request: Request, found: dict[str, Any] | Refusal) -> Response:
+    if isinstance(found, Refusal):
+        return problems.refused(found, instance=request.path)
+    return Response(found)

@@ -1,0 +1,205 @@
+"""Approvals: a person's own key over the digest of the grant.
+
+Stage 2 of the flow. An approval is a WebAuthn assertion whose challenge is the grant digest, stored
+whole with the COSE key, so that anyone can verify it again for ever without our database. A link, a
+code or a session can open, ask, refuse and withdraw; only a key can approve.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from webauthn import verify_authentication_response
+from webauthn.helpers.exceptions import WebAuthnException
+
+from registry.core.grants import Grant, Party
+from registry.core.refusals import Refusal
+from registry.core.trust import TrustRoot
+from registry.log.core import canonical
+from registry.log.core.errors import VerificationError
+
+FORMAT: Final = "kyodaku/approval/v1"
+# A software authenticator of the test mode says so; a live trust root refuses it.
+TEST_ASSURANCE: Final = "test"
+PASSKEY_ASSURANCE: Final = "passkey"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """One party's signature in one capacity. Binary members are base64url without padding."""
+
+    approval_id: str
+    by: str
+    party_id: str
+    grant_digest: str
+    asserted_at: str
+    credential_id: str
+    cose_key: str
+    authenticator_data: str
+    client_data_json: str
+    signature: str
+
+    def to_payload(self) -> dict[str, Any]:
+        """The JSON object stored, logged by digest and carried in tokens."""
+        return {"format": FORMAT, **vars(self)}
+
+    @classmethod
+    def from_payload(cls, payload: Any) -> Approval:
+        """Parse strictly. Raises `ValueError`."""
+        if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+            raise ValueError("not an approval of format " + FORMAT)
+        members = {k: v for k, v in payload.items() if k != "format"}
+        if not all(isinstance(v, str) for v in members.values()):
+            raise ValueError("not an approval: every member is a string")
+        try:
+            return cls(**members)
+        except TypeError as error:
+            raise ValueError(f"not an approval: {error}") from error
+
+    def digest(self) -> bytes:
+        """Identifies the approval in the log."""
+        return canonical.digest(FORMAT, self.to_payload())
+
+
+def thumbprint(cose_key: bytes) -> str:
+    """SHA-256 of the COSE key's bytes, hex: how a grant names a key."""
+    return hashlib.sha256(cose_key).hexdigest()
+
+
+def verify(approval: Approval, grant: Grant, trust: TrustRoot) -> Party:
+    """Verify one approval against the grant; returns the party it stands for.
+
+    Raises `VerificationError` with the code of the first step that fails:
+
+    (1) the approval names this grant's digest;
+    (2) the grant names this party in this capacity;
+    (3) the credential is one of the keys that the grant lists for that party;
+    (4) a test key counts only under a test trust root;
+    (5) the client data is an assertion, over this challenge, at a pinned origin, not cross-origin;
+    (6) the assertion verifies: relying party, user presence, user verification, signature
+        (W3C Web Authentication Level 3, section 7.2).
+    """
+    return _verify(approval, grant, grant.digest(), trust)
+
+
+def _verify(approval: Approval, grant: Grant, digest: bytes, trust: TrustRoot) -> Party:
+    """The steps of `verify`; `digest` is the grant's, computed once for all its approvals."""
+    # (1)
+    if approval.grant_digest != digest.hex():
+        raise VerificationError("approval_replaced", approval.party_id)
+    # (2)
+    party = _party(approval, grant)
+    # (3) The agency's key under the talent's name ends here.
+    cose_key = _binary(approval.cose_key)
+    if thumbprint(cose_key) not in party.keys:
+        raise VerificationError("bad_signature", f"key not enrolled by {party.party_id}")
+    # (4)
+    if grant.mode != trust.mode or (trust.mode == "live" and party.assurance == TEST_ASSURANCE):
+        raise VerificationError("wrong_mode", party.assurance)
+    # (5) webauthn 3 accepts `crossOrigin: true` and `topOrigin`, so the client data is read here.
+    _check_client_data(_binary(approval.client_data_json), digest, trust.origins)
+    # (6)
+    _check_assertion(approval, cose_key, digest, trust)
+    return party
+
+
+def _party(approval: Approval, grant: Grant) -> Party:
+    for party in grant.parties:
+        if party.party_id == approval.party_id and party.by == approval.by:
+            return party
+    raise VerificationError("bad_signature", f"{approval.party_id} is no {approval.by} here")
+
+
+def _binary(text: str) -> bytes:
+    try:
+        return canonical.unb64u(text)
+    except VerificationError as error:
+        raise VerificationError("malformed", "approval") from error
+
+
+def _check_client_data(data: bytes, challenge: bytes, origins: Sequence[str]) -> None:
+    try:
+        client = canonical.loads(data)
+    except VerificationError as error:
+        raise VerificationError("malformed", "client data") from error
+    if not isinstance(client, dict):
+        raise VerificationError("malformed", "client data")
+    if client.get("type") != "webauthn.get":
+        raise VerificationError("bad_signature", "not an assertion")
+    if client.get("challenge") != canonical.b64u(challenge):
+        raise VerificationError("bad_signature", "another challenge")
+    if client.get("origin") not in origins:
+        raise VerificationError("bad_signature", "another origin")
+    if client.get("crossOrigin", False) is not False or "topOrigin" in client:
+        raise VerificationError("bad_signature", "cross-origin")
+
+
+def _check_assertion(
+    approval: Approval, cose_key: bytes, challenge: bytes, trust: TrustRoot
+) -> None:
+    # `webauthn` takes padded base64 too; an approval has one spelling.
+    for text in (approval.credential_id, approval.authenticator_data, approval.signature):
+        _binary(text)
+    credential = {
+        "id": approval.credential_id,
+        "rawId": approval.credential_id,
+        "type": "public-key",
+        "response": {
+            "authenticatorData": approval.authenticator_data,
+            "clientDataJSON": approval.client_data_json,
+            "signature": approval.signature,
+        },
+    }
+    try:
+        verify_authentication_response(
+            credential=json.dumps(credential),
+            expected_challenge=challenge,
+            expected_rp_id=trust.rp_id,
+            expected_origin=list(trust.origins),
+            credential_public_key=cose_key,
+            # Counters detect cloned authenticators online; a stored assertion has no successor.
+            credential_current_sign_count=0,
+            require_user_verification=True,
+        )
+    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
+        raise VerificationError("bad_signature", type(error).__name__) from error
+
+
+def missing(grant: Grant, approved: Iterable[tuple[str, str]]) -> list[Refusal]:
+    """Parties of the grant whose approval is not among `approved` (pairs of party id and capacity).
+
+    Silence is never approval: a party that has not answered is in the list.
+    """
+    given = set(approved)
+    return [
+        Refusal(f"approval_missing:{party.by}", party.party_id)
+        for party in grant.parties
+        if (party.party_id, party.by) not in given
+    ]
+
+
+def verify_all(
+    approvals: Sequence[Approval], grant: Grant, trust: TrustRoot
+) -> Mapping[tuple[str, str], Approval]:
+    """Every party signed, each with a key of its own; returns the approvals by party and capacity.
+
+    Raises `VerificationError`: the codes of `verify`, `approval_missing:{by}`, or `bad_signature`
+    when one key stands for two parties (the same person twice).
+    """
+    verified: dict[tuple[str, str], Approval] = {}
+    holders: dict[str, str] = {}
+    digest = grant.digest()
+    for approval in approvals:
+        party = _verify(approval, grant, digest, trust)
+        key = thumbprint(_binary(approval.cose_key))
+        if holders.setdefault(key, party.party_id) != party.party_id:
+            raise VerificationError("bad_signature", "one key for two parties")
+        verified[party.party_id, party.by] = approval
+    absent = missing(grant, verified)
+    if absent:
+        raise VerificationError(absent[0].code, absent[0].detail)
+    return verified

@@ -1,0 +1,32 @@
+"""The registry's event types: permanent words, `subject.past_tense`.
+
+Retire one with a comment, never reuse it. Every floor has such a table; a test finds a writer in
+the code and a line in ARCHITECTURE for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+# type: (Japanese, English), for the ledger page.
+EVENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "credential.enrolled": ("承認用の鍵を登録", "approval key enrolled"),
+    "credential.retired": ("承認用の鍵を無効化", "approval key retired"),
+    "request.submitted": ("学習を申請", "training request submitted"),
+    "request.refused": ("申請を受け付けず", "training request refused"),
+    "grant.asked": ("許諾の内容を確定し承認を依頼", "grant content fixed, approvals asked"),
+    "grant.superseded": ("許諾の内容を差し替え", "grant superseded by a new one"),
+    "approval.signed": ("承認に署名", "approval signed"),
+    "approval.refused": ("承認を却下", "approval refused"),
+    "approval.withdrawn": ("同意を撤回", "consent withdrawn"),
+    "grant.made": ("許諾が成立", "grant made"),
+    "grant.paused": ("許諾を一時停止", "grant paused"),
+    "grant.ended": ("許諾が終了", "grant ended"),
+    "token.refused": ("トークンの発行を拒否", "token refused"),
+    "token.minted": ("学習許可トークンを発行", "consent token minted"),
+    "token.redeemed": ("学習許可トークンを使用", "consent token redeemed"),
+    "token.revoked": ("学習許可トークンを失効", "consent token revoked"),
+    "keyshare.shredded": ("写真の鍵を廃棄", "picture key share destroyed"),
+    "base.recorded": ("ベースモデルのライセンスを記録", "base-model licence recorded"),
+}

@@ -1,0 +1,229 @@
+"""The grant: the one object that every party signs.
+
+Stage 3 of the flow. Its digest is the challenge of each approval, so talent, agency and copyright
+holder sign the same bytes, and those bytes name the pictures (Merkle root), the base model, the
+scope and the text that was read.
+
+`grant_digest = SHA-256("kyodaku/grant/v1\\0" || JCS(grant))`. The context string separates a grant
+from every other thing that could be hashed; RFC 8785 makes the bytes unique.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from registry.core import terms as terms_module
+from registry.core.refusals import Locale, Refusal
+from registry.core.terms import Terms
+from registry.log.core import canonical
+
+FORMAT: Final = "kyodaku/grant/v1"
+CAPACITIES: Final = (
+    "talent",
+    "guardian",
+    "agency_officer",
+    "photo_copyright",
+    "work_rights",
+    "bystander",
+    "estate",
+)
+LOCALES: Final = ("ja", "en")
+
+
+@dataclass(frozen=True)
+class Party:
+    """Somebody whose approval is needed, in one capacity, with the keys they enrolled themselves.
+
+    `subject` is the talent for whom an officer, guardian or estate speaks, or the party itself.
+    `keys` are SHA-256 thumbprints (hex) of COSE public keys. `authority` is the id of the record
+    that gives the power (a representation), empty for people who speak for themselves.
+    """
+
+    party_id: str
+    by: str
+    subject: str
+    keys: tuple[str, ...]
+    assurance: str
+    authority: str = ""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model as the grant names it: by digest, with the licence text's own digest."""
+
+    sha256: str
+    name: str
+    licence_id: str
+    licence_sha256: str
+    commercial: bool
+
+
+@dataclass(frozen=True)
+class RecipeLimits:
+    """The most a run may do under the grant."""
+
+    method: str = "lora"
+    max_rank: int = 32
+    max_steps: int = 4000
+    max_resolution: int = 1024
+
+
+# Members may only be appended, with a default; anything else needs "kyodaku/grant/v2".
+@dataclass(frozen=True)
+class Grant:
+    """What people sign. All digests are lower-case hex, all times ISO 8601 in UTC."""
+
+    grant_id: str
+    request_id: str
+    mode: str
+    nonce: str
+    created_at: str
+    sign_by: str
+    parties: tuple[Party, ...]
+    dataset_root: str
+    dataset_count: int
+    dataset_bytes: int
+    curation_digest: str
+    base_models: tuple[BaseModel, ...]
+    terms: Terms
+    recipe_limits: RecipeLimits
+    max_runs: int
+    licensee: str
+    fee_commitment: str
+    text_sha256: Mapping[str, str]
+
+    def to_payload(self) -> dict[str, Any]:
+        """The JSON object that is canonicalised, hashed and signed."""
+        return {
+            "format": FORMAT,
+            "grant_id": self.grant_id,
+            "request_id": self.request_id,
+            "mode": self.mode,
+            "nonce": self.nonce,
+            "created_at": self.created_at,
+            "sign_by": self.sign_by,
+            "parties": [{**vars(p), "keys": list(p.keys)} for p in self.parties],
+            "dataset": {
+                "alg": "rfc6962-sha256",
+                "root": self.dataset_root,
+                "count": self.dataset_count,
+                "bytes": self.dataset_bytes,
+            },
+            "curation_digest": self.curation_digest,
+            "base_models": [dict(vars(b)) for b in self.base_models],
+            "terms": self.terms.to_payload(),
+            "recipe_limits": dict(vars(self.recipe_limits)),
+            "max_runs": self.max_runs,
+            "licensee": self.licensee,
+            "fee_commitment": self.fee_commitment,
+            "text_sha256": dict(self.text_sha256),
+        }
+
+    @classmethod
+    def from_payload(cls, payload: Any) -> Grant:
+        """Parse strictly. Raises `ValueError`: a member missing, unknown or of the wrong type."""
+        if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+            raise ValueError("not a grant of format " + FORMAT)
+        try:
+            dataset = payload["dataset"]
+            grant = cls(
+                grant_id=payload["grant_id"],
+                request_id=payload["request_id"],
+                mode=payload["mode"],
+                nonce=payload["nonce"],
+                created_at=payload["created_at"],
+                sign_by=payload["sign_by"],
+                parties=tuple(
+                    Party(**{**party, "keys": tuple(party["keys"])}) for party in payload["parties"]
+                ),
+                dataset_root=dataset["root"],
+                dataset_count=dataset["count"],
+                dataset_bytes=dataset["bytes"],
+                curation_digest=payload["curation_digest"],
+                base_models=tuple(BaseModel(**base) for base in payload["base_models"]),
+                terms=Terms.from_payload(payload["terms"]),
+                recipe_limits=RecipeLimits(**payload["recipe_limits"]),
+                max_runs=payload["max_runs"],
+                licensee=payload["licensee"],
+                fee_commitment=payload["fee_commitment"],
+                text_sha256=dict(payload["text_sha256"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a grant: {error}") from error
+        numbers = [grant.dataset_count, grant.dataset_bytes, grant.max_runs]
+        numbers += [v for k, v in vars(grant.recipe_limits).items() if k != "method"]
+        # A member that the parser dropped would be signed but not enforced; `true` equals 1 here.
+        if grant.to_payload() != payload or any(type(n) is not int for n in numbers):
+            raise ValueError("not a grant: unknown or ill-typed member")
+        return grant
+
+    def canonical(self) -> bytes:
+        """RFC 8785 bytes of the payload."""
+        return canonical.dumps(self.to_payload())
+
+    def digest(self) -> bytes:
+        """The 32 bytes that every approval signs."""
+        return canonical.digest(FORMAT, self.to_payload())
+
+    def text(self, locale: Locale) -> str:
+        """The human text, rendered again from the terms."""
+        return terms_module.render(
+            self.terms, locale, pictures=self.dataset_count, max_runs=self.max_runs
+        )
+
+
+def text_digests(grant_terms: Terms, *, pictures: int, max_runs: int) -> dict[str, str]:
+    """`text_sha256` of a new grant: one digest per locale."""
+    return {
+        locale: terms_module.text_digest(
+            terms_module.render(
+                grant_terms,
+                locale,
+                pictures=pictures,
+                max_runs=max_runs,
+            )
+        )
+        for locale in ("ja", "en")
+    }
+
+
+def check(grant: Grant, *, at: datetime) -> list[Refusal]:
+    """What is wrong with a grant as such, whoever signed it; empty when it may be relied on.
+
+    Checks the text digests, the term, the licence of every base model against the media asked for,
+    and that the parties needed for every grant are named.
+    """
+    refusals = []
+    for locale in LOCALES:
+        text = grant.text("ja" if locale == "ja" else "en")
+        if grant.text_sha256.get(locale) != terms_module.text_digest(text):
+            refusals.append(Refusal("approval_text_mismatch", locale))
+    if at >= grant.terms.ends_at():
+        refusals.append(Refusal("expired", grant.terms.end.isoformat()))
+    refusals += base_licence_refusals(grant.base_models, grant.terms)
+    capacities = {party.by for party in grant.parties}
+    refusals += [
+        Refusal(f"approval_missing:{by}", "no such party in the grant")
+        for by in ("talent", "agency_officer", "photo_copyright")
+        if by not in capacities and not (by == "agency_officer" and _independent(grant))
+    ]
+    return refusals
+
+
+def _independent(grant: Grant) -> bool:
+    """A talent without an agency says so by an authority of her own (`self`)."""
+    return any(p.by == "talent" and p.authority == "self" for p in grant.parties)
+
+
+def base_licence_refusals(bases: tuple[BaseModel, ...], terms: Terms) -> list[Refusal]:
+    """A base model whose licence does not cover the media asked for; unknown counts as no."""
+    if not bases:
+        return [Refusal("base_licence", "no base model named")]
+    return [
+        Refusal("base_licence", f"{base.name}: {base.licence_id}")
+        for base in bases
+        if terms.commercial and base.commercial is not True
+    ]

@@ -1,0 +1,130 @@
+"""Training requests: the states of a case, and what keeps one from being asked for.
+
+Stage 1 of the flow. Pure: takes what the service read from the database, trusts it, and decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from registry.core import grants
+from registry.core import terms as terms_module
+from registry.core.grants import BaseModel, RecipeLimits
+from registry.core.refusals import Refusal
+from registry.core.terms import JST, Problem, Terms
+
+# State of a request -> states it may go to. `submitted`: pictures are gathered and curated;
+# `in_clearance`: a grant is being asked for; `cleared`: the grant holds. A new data set leads back
+# to `in_clearance`, with every approval void.
+REQUEST_STATES: Final[Mapping[str, frozenset[str]]] = {
+    "draft": frozenset({"submitted"}),
+    "submitted": frozenset({"in_clearance", "closed"}),
+    "in_clearance": frozenset({"in_clearance", "cleared", "refused", "withdrawn", "closed"}),
+    "cleared": frozenset({"in_clearance", "withdrawn", "closed"}),
+    "refused": frozenset(),
+    "withdrawn": frozenset(),
+    "closed": frozenset(),
+}
+
+# State of a grant -> states it may go to. Nothing that has ended comes back; the ways to end are
+# kept apart because they mean different things to people (studies, field 6.2).
+GRANT_STATES: Final[Mapping[str, frozenset[str]]] = {
+    "asking": frozenset({"active", "refused", "withdrawn", "superseded", "expired"}),
+    "active": frozenset({"paused", "withdrawn", "revoked", "superseded", "expired", "closed_out"}),
+    "paused": frozenset({"active", "withdrawn", "revoked", "superseded", "expired", "closed_out"}),
+    "refused": frozenset(),
+    "withdrawn": frozenset(),
+    "revoked": frozenset(),
+    "superseded": frozenset(),
+    "expired": frozenset(),
+    "closed_out": frozenset(),
+}
+LIVE_GRANT: Final = tuple(state for state, onward in GRANT_STATES.items() if onward)
+
+# Who may end a grant without a reason, at any time, with no veto of anybody (DESIGN 5.6).
+MAY_WITHDRAW: Final = frozenset({"talent", "guardian"})
+# Capacities in which a requester may never sign the own request.
+NOT_BY_REQUESTER: Final = frozenset(grants.CAPACITIES) - {"photo_copyright"}
+MAX_RUNS: Final = 20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the rules need to know of one talent: nothing that names anybody."""
+
+    talent_id: str
+    minor: bool
+    has_guardian: bool
+    never: frozenset[str] = frozenset()
+
+
+def may_move(states: Mapping[str, frozenset[str]], old: str, new: str) -> bool:
+    """Whether a request or grant may go from `old` to `new`."""
+    return new in states.get(old, frozenset())
+
+
+def decide(
+    terms: Terms,
+    *,
+    subjects: Sequence[Subject],
+    base: BaseModel,
+    recipe: Mapping[str, Any],
+    max_runs: int,
+    sign_by: datetime,
+    at: datetime,
+) -> list[Refusal | Problem]:
+    """Everything that keeps a request from being filed; empty when it may be.
+
+    `Problem`s are for the form and can be corrected there; a `Refusal` is a no with a code.
+    """
+    found: list[Refusal | Problem] = list(terms_module.problems(terms, today=jst_day(at)))
+    # Rules about people look words up, so unknown words must be out of the way first.
+    if found:
+        return found
+    found += _form_problems(recipe, max_runs, sign_by, at)
+    if not subjects:
+        found.append(Problem("talents", "本人を一人以上選んでください。", "Choose at least one."))
+    found += grants.base_licence_refusals((base,), terms)
+    for subject in subjects:
+        found += terms_module.check_person(terms, minor=subject.minor, never=subject.never)
+        if subject.minor and not subject.has_guardian:
+            found.append(Refusal("approval_missing:guardian", subject.talent_id))
+    return found
+
+
+def _form_problems(
+    recipe: Mapping[str, Any], max_runs: int, sign_by: datetime, at: datetime
+) -> list[Problem]:
+    found = []
+    try:
+        limits_of(recipe)
+    except ValueError as error:
+        found.append(Problem("recipe", f"学習の設定が正しくありません({error})。", str(error)))
+    if not 1 <= max_runs <= MAX_RUNS:
+        span = f"1 – {MAX_RUNS}"
+        found.append(Problem("max_runs", f"{span} 回の間にしてください。", f"Choose {span}."))
+    if sign_by <= at:
+        found.append(
+            Problem("sign_by", "返事の期限が過ぎています。", "The time to answer has passed.")
+        )
+    return found
+
+
+def limits_of(recipe: Mapping[str, Any]) -> RecipeLimits:
+    """The limits that a grant sets: exactly what the recipe asks for. Raises `ValueError`."""
+    numbers = {name: recipe.get(name) for name in ("rank", "steps", "resolution")}
+    for name, value in numbers.items():
+        if type(value) is not int or value < 1:
+            raise ValueError(f"recipe.{name}: a whole number above 0 is needed")
+    if recipe.get("method", "lora") != "lora":
+        raise ValueError("recipe.method: only lora")
+    rank, steps, resolution = (numbers[name] for name in ("rank", "steps", "resolution"))
+    return RecipeLimits("lora", int(rank or 0), int(steps or 0), int(resolution or 0))
+
+
+def jst_day(at: datetime) -> date:
+    """The calendar day in Japan: the day that terms and representations speak of."""
+    return at.astimezone(JST).date()

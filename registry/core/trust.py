@@ -1,0 +1,75 @@
+"""The trust root: the pinned keys and names against which everything else is verified.
+
+A worker, an auditor and the offline verifier each hold a copy obtained once, out of band. It is
+never taken from the thing being verified: a token's `jku`, `x5u`, `jwk` and `x5c` headers are
+refused, and a pack that brings its own trust root is only *inspected* with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from registry.log.core import canonical
+
+FORMAT: Final = "kyodaku/trust/v1"
+
+
+@dataclass(frozen=True)
+class TrustRoot:
+    """What is pinned.
+
+    `token_keys`, `status_keys` and `provenance_keys` map a key id (RFC 7638 thumbprint) to the raw
+    32-byte Ed25519 public key: one purpose each, so that a key stolen from one place signs nothing
+    else. `log_vkeys` are C2SP verifier keys, all of which must have signed a checkpoint.
+    `origins` are the web origins at which people sign. `mode` is `test` or `live`; nothing of one
+    mode verifies in the other.
+    """
+
+    issuer: str
+    mode: str
+    token_keys: Mapping[str, bytes]
+    status_keys: Mapping[str, bytes]
+    provenance_keys: Mapping[str, bytes]
+    log_origin: str
+    log_vkeys: tuple[str, ...]
+    rp_id: str
+    origins: tuple[str, ...]
+    status_max_age_s: int = 60
+
+    def to_bytes(self) -> bytes:
+        """The JSON file `trust.json`."""
+        payload: dict[str, Any] = {
+            "format": FORMAT,
+            "issuer": self.issuer,
+            "mode": self.mode,
+            "token_keys": _dump(self.token_keys),
+            "status_keys": _dump(self.status_keys),
+            "provenance_keys": _dump(self.provenance_keys),
+            "log_origin": self.log_origin,
+            "log_vkeys": list(self.log_vkeys),
+            "rp_id": self.rp_id,
+            "origins": list(self.origins),
+            "status_max_age_s": self.status_max_age_s,
+        }
+        return canonical.dumps(payload)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> TrustRoot:
+        """Parse `trust.json`. Raises `ValueError` when it is not one."""
+        payload = canonical.loads(data)
+        if not isinstance(payload, dict) or payload.pop("format", None) != FORMAT:
+            raise ValueError("not a trust root of format " + FORMAT)
+        try:
+            for name in ("token_keys", "status_keys", "provenance_keys"):
+                payload[name] = {kid: canonical.unb64u(x) for kid, x in payload[name].items()}
+            for name in ("log_vkeys", "origins"):
+                payload[name] = tuple(payload[name])
+            return cls(**payload)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a trust root: {error}") from error
+
+
+def _dump(keys: Mapping[str, bytes]) -> dict[str, str]:
+    return {kid: canonical.b64u(raw) for kid, raw in keys.items()}

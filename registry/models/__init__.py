@@ -1,0 +1,45 @@
+"""The registry's tables: who people are, what they were asked, what they signed. No workflow."""
+
+from registry.models.api import IdempotencyKey
+from registry.models.catalogue import BaseModelLicence
+from registry.models.clearance import (
+    Approval,
+    Challenge,
+    Grant,
+    Lane,
+    SeenProof,
+    Token,
+    TrainingRequest,
+)
+from registry.models.parties import (
+    ApiKey,
+    Credential,
+    Guardianship,
+    KeyShare,
+    Membership,
+    Organisation,
+    Person,
+    Representation,
+    Talent,
+)
+
+__all__ = [
+    "ApiKey",
+    "Approval",
+    "BaseModelLicence",
+    "Challenge",
+    "Credential",
+    "Grant",
+    "Guardianship",
+    "IdempotencyKey",
+    "KeyShare",
+    "Lane",
+    "Membership",
+    "Organisation",
+    "Person",
+    "Representation",
+    "SeenProof",
+    "Talent",
+    "Token",
+    "TrainingRequest",
+]

@@ -1,0 +1,124 @@
+"""How a grant changes state: by compare-and-set, with its tokens, in one transaction with the log.
+
+Between stages 2 and 4. Every function locks the grant's row first and its tokens after it, so a
+withdrawal and a redemption never wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from registry.core import requests as rules
+from registry.core import status_list
+from registry.core.grants import Grant as CoreGrant
+from registry.log.append import append
+from registry.models import Grant, Token, TrainingRequest
+
+# What the tokens of a grant say once it is in a state. 3, withdrawn, wins over everything.
+TOKEN_STATUS: Final = {
+    "active": status_list.VALID,
+    "paused": status_list.PAUSED,
+    "refused": status_list.REVOKED,
+    "revoked": status_list.REVOKED,
+    "superseded": status_list.REVOKED,
+    "expired": status_list.REVOKED,
+    "closed_out": status_list.REVOKED,
+    "withdrawn": status_list.WITHDRAWN,
+}
+
+
+def lock(grant_id: str) -> Grant:
+    """The grant's row, locked until the transaction ends. Raises `Grant.DoesNotExist`."""
+    return Grant.objects.select_for_update(of=("self",)).select_related("request").get(id=grant_id)
+
+
+def move(grant: Grant, state: str, *, at: datetime) -> bool:
+    """Set the state if the rules allow it from the present one; the tokens follow.
+
+    Returns False, having changed nothing, when they do not or somebody was faster.
+    """
+    if not rules.may_move(rules.GRANT_STATES, grant.state, state):
+        return False
+    ended = None if rules.GRANT_STATES[state] else at
+    rows = Grant.objects.filter(id=grant.id, state=grant.state)
+    if rows.update(state=state, ended_at=ended) != 1:
+        return False
+    grant.state, grant.ended_at = state, ended
+    _follow(grant)
+    return True
+
+
+def _follow(grant: Grant) -> None:
+    """Pausing and resuming touch only tokens that hold or are paused; an end touches all."""
+    tokens = Token.objects.filter(grant=grant).exclude(status=status_list.WITHDRAWN)
+    if grant.state in rules.LIVE_GRANT:
+        tokens = tokens.exclude(status=status_list.REVOKED)
+    tokens.update(status=TOKEN_STATUS[grant.state])
+
+
+def request_move(request: TrainingRequest, state: str) -> bool:
+    """Set a request's state by compare-and-set."""
+    if not rules.may_move(rules.REQUEST_STATES, request.state, state):
+        return False
+    rows = TrainingRequest.objects.filter(id=request.id, state=request.state)
+    if rows.update(state=state, updated_at=timezone.now()) != 1:
+        return False
+    request.state = state
+    return True
+
+
+def log_end(grant: Grant, *, at: datetime) -> str:
+    """Tell the log how a grant ended."""
+    return append(
+        "grant.ended",
+        {"grant_id": grant.id, "grant_digest": grant.digest, "state": grant.state},
+        at=at,
+    )
+
+
+@transaction.atomic
+def grant_pause(*, grant_id: str, at: datetime) -> bool:
+    """Pause an active grant for review: its tokens are suspended, running jobs stop."""
+    grant = lock(grant_id)
+    if not move(grant, "paused", at=at):
+        return False
+    append("grant.paused", {"grant_id": grant.id, "grant_digest": grant.digest}, at=at)
+    return True
+
+
+@transaction.atomic
+def grant_revoke(*, grant: Grant, at: datetime | None = None) -> bool:
+    """End a grant for cause: a breach, a forged declaration."""
+    at = at or timezone.now()
+    row = lock(grant.id)
+    if not move(row, "revoked", at=at):
+        return False
+    request_move(row.request, "closed")
+    log_end(row, at=at)
+    return True
+
+
+def grants_expire(*, at: datetime | None = None) -> list[str]:
+    """End every grant whose term, or whose time to sign, is over; returns their ids."""
+    at = at or timezone.now()
+    live = Grant.objects.filter(state__in=rules.LIVE_GRANT).select_related("request")
+    return [grant.id for grant in live if _is_over(grant, at) and _expire(grant.id, at)]
+
+
+def _is_over(grant: Grant, at: datetime) -> bool:
+    unsigned = grant.state == "asking" and at >= grant.request.sign_by
+    return unsigned or at >= CoreGrant.from_payload(grant.payload).terms.ends_at()
+
+
+@transaction.atomic
+def _expire(grant_id: str, at: datetime) -> bool:
+    grant = lock(grant_id)
+    if not _is_over(grant, at) or not move(grant, "expired", at=at):
+        return False
+    request_move(grant.request, "closed")
+    log_end(grant, at=at)
+    return True

@@ -1,0 +1,134 @@
+"""The registry's own keys: one file, one purpose. Nothing here makes a key by itself.
+
+Every stage that signs or unwraps asks here. Trusts the files in `settings.KEYS_DIR` (0600, checked
+at each first read). `create` is what `manage.py create_keys` calls; it never overwrites, and there
+is no default key anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from registry.core.trust import TrustRoot
+from registry.log import keyfiles
+from registry.log.core import keys
+from registry.log.core.checkpoint import LogSigners
+
+KEY_BYTES: Final = 32
+NAMES: Final = (
+    "token.ed25519",
+    "status.ed25519",
+    "provenance.ed25519",
+    "checkpoint.ed25519",
+    "checkpoint.mldsa44",
+    "root.key",
+    "watermark.key",
+    "lineage.key",
+)
+
+
+def create() -> list[str]:
+    """Make every key file that is missing, 0600, and return the names made."""
+    folder: Path = settings.KEYS_DIR
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return [name for name in NAMES if _create_one(folder / name)]
+
+
+def _create_one(path: Path) -> bool:
+    """Write aside, then link: a key file is whole or absent, and an existing one always wins."""
+    if path.exists():
+        return False
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        # A crash here leaves a hidden file and no key; the next start makes another.
+        os.link(fresh, path)
+    except FileExistsError:
+        return False
+    finally:
+        fresh.unlink()
+    return True
+
+
+def secret(name: str) -> bytes:
+    """The 32 secret bytes of one key file. Raises `KeyFileError`, `ValueError` for other names."""
+    if name not in NAMES:
+        raise ValueError(f"no key of the registry is called {name!r}")
+    return _read(settings.KEYS_DIR, name)
+
+
+def token_signer() -> keys.Ed25519Signer:
+    """Signs consent tokens."""
+    return keys.Ed25519Signer.from_seed(secret("token.ed25519"))
+
+
+def status_signer() -> keys.Ed25519Signer:
+    """Signs status lists."""
+    return keys.Ed25519Signer.from_seed(secret("status.ed25519"))
+
+
+def provenance_signer() -> keys.Ed25519Signer:
+    """Countersigns provenance statements."""
+    return keys.Ed25519Signer.from_seed(secret("provenance.ed25519"))
+
+
+def root_key() -> bytes:
+    """Wraps the key shares of talents (RFC 3394)."""
+    return secret("root.key")
+
+
+def trust_root() -> TrustRoot:
+    """What others pin: served as `/trust.json`, and what the registry itself verifies against."""
+    return _trust_root(
+        settings.KEYS_DIR,
+        settings.PUBLIC_URL,
+        settings.KYODAKU_MODE,
+        settings.LOG_ORIGIN,
+        settings.RP_ID,
+        settings.STATUS_MAX_AGE,
+    )
+
+
+@lru_cache(maxsize=64)
+def _read(folder: Path, name: str) -> bytes:
+    return keyfiles.read_secret(folder / name, KEY_BYTES)
+
+
+@lru_cache(maxsize=8)
+def _trust_root(
+    folder: Path, issuer: str, mode: str, log_origin: str, rp_id: str, status_max_age_s: int
+) -> TrustRoot:
+    log = LogSigners(
+        origin=log_origin,
+        ed25519=keys.Ed25519Signer.from_seed(_read(folder, "checkpoint.ed25519")),
+        mldsa44=keys.Mldsa44Signer.from_seed(_read(folder, "checkpoint.mldsa44")),
+    )
+    site = urlsplit(issuer)
+    return TrustRoot(
+        issuer=issuer,
+        mode=mode,
+        token_keys=_pinned(folder, "token.ed25519"),
+        status_keys=_pinned(folder, "status.ed25519"),
+        provenance_keys=_pinned(folder, "provenance.ed25519"),
+        log_origin=log_origin,
+        log_vkeys=log.vkeys(),
+        rp_id=rp_id,
+        origins=(f"{site.scheme}://{site.netloc}",),
+        status_max_age_s=status_max_age_s,
+    )
+
+
+def _pinned(folder: Path, name: str) -> dict[str, bytes]:
+    signer = keys.Ed25519Signer.from_seed(_read(folder, name))
+    return {signer.kid: signer.public_raw}

@@ -1,0 +1,320 @@
+"""Stage 1 and the way into stage 2: a request is filed, pictures are sealed, the grant is asked.
+
+Decides nothing itself: `registry.core.requests` and `registry.core.grants` do. Trusts `training` to
+give the Merkle root and the curation digest of what it sealed; every worker recomputes both.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.utils import timezone
+
+from registry import selectors
+from registry.core import approvals, grants
+from registry.core import requests as rules
+from registry.core.grants import Grant as CoreGrant
+from registry.core.grants import Party
+from registry.core.ids import new_id
+from registry.core.refusals import Refusal
+from registry.core.terms import Problem, Terms, check_person
+from registry.log.append import append
+from registry.log.core import canonical
+from registry.models import (
+    BaseModelLicence,
+    Grant,
+    Lane,
+    Organisation,
+    Person,
+    Talent,
+    TrainingRequest,
+)
+from registry.services import bases
+from registry.services.grants import lock, move, request_move
+
+
+@transaction.atomic
+def request_submit(
+    *,
+    by: Person,
+    requester: Organisation,
+    licensee: Organisation,
+    talents: Sequence[Talent],
+    copyright_holder: Person,
+    base_model: BaseModelLicence,
+    terms: Terms,
+    recipe: Mapping[str, Any],
+    max_runs: int,
+    sign_by: datetime,
+    at: datetime | None = None,
+) -> TrainingRequest | list[Refusal | Problem]:
+    """File a request, or say everything that keeps it from being filed.
+
+    A refusal that no correction of the form can lift is logged. Raises `PermissionDenied` when `by`
+    does not act for the requester.
+    """
+    at = at or timezone.now()
+    if not selectors.organisations_of(by).filter(id=requester.id).exists():
+        raise PermissionDenied
+    found = rules.decide(
+        terms,
+        subjects=[subject(talent, at) for talent in talents],
+        base=bases.as_core(base_model),
+        recipe=recipe,
+        max_runs=max_runs,
+        sign_by=sign_by,
+        at=at,
+    )
+    if found:
+        _log_refusal(requester, by, base_model, found, at)
+        return found
+    request = TrainingRequest.objects.create(
+        requester=requester,
+        submitted_by=by,
+        licensee=licensee,
+        copyright_holder=copyright_holder,
+        base_model=base_model,
+        terms=terms.to_payload(),
+        recipe=dict(recipe),
+        max_runs=max_runs,
+        sign_by=sign_by,
+        state="submitted",
+    )
+    request.talents.set(talents)
+    append("request.submitted", _logged(request, talents), at=at)
+    return request
+
+
+def subject(talent: Talent, at: datetime) -> rules.Subject:
+    """What the rules need to know of a talent as of a moment."""
+    day = rules.jst_day(at)
+    return rules.Subject(
+        talent_id=talent.id,
+        minor=talent.is_minor(day),
+        has_guardian=bool(selectors.guardians_on(talent, day)),
+        never=frozenset(talent.never_list),
+    )
+
+
+def _logged(request: TrainingRequest, talents: Sequence[Talent]) -> dict[str, Any]:
+    return {
+        "request_id": request.id,
+        "requester": request.requester_id,
+        "licensee": request.licensee_id,
+        "talents": sorted(talent.id for talent in talents),
+        "base_sha256": request.base_model.sha256,
+        "max_runs": request.max_runs,
+    }
+
+
+def _log_refusal(
+    requester: Organisation,
+    by: Person,
+    base: BaseModelLicence,
+    found: Iterable[Refusal | Problem],
+    at: datetime,
+) -> None:
+    codes = sorted({item.code for item in found if isinstance(item, Refusal)})
+    if codes:
+        data = {"requester": requester.id, "party_id": by.id, "base_sha256": base.sha256}
+        append("request.refused", {**data, "codes": codes}, at=at)
+
+
+@transaction.atomic
+def request_seal_dataset(
+    *,
+    request: TrainingRequest,
+    dataset_root: str,
+    count: int,
+    bytes: int,
+    curation_digest: str,
+    at: datetime | None = None,
+) -> Grant | list[Refusal]:
+    """Fix the content of the grant and ask every party; any earlier grant is superseded.
+
+    (1) the request may be asked for; (2) everybody concerned is found and has a key; (3) the grant
+    holds as such; (4) the older grant's approvals are void; (5) the new one is asked for.
+    """
+    at = at or timezone.now()
+    row = TrainingRequest.objects.select_for_update().get(id=request.id)
+    # (1)
+    refusals = _not_askable(row, at)
+    if refusals:
+        return refusals
+    # (2)
+    parties = _parties(row, at)
+    refusals = [item for item in parties if isinstance(item, Refusal)]
+    if refusals:
+        return refusals
+    grant = _grant(
+        row,
+        tuple(item for item in parties if isinstance(item, Party)),
+        pictures=(dataset_root, count, bytes),
+        curation_digest=curation_digest,
+        at=at,
+    )
+    # (3)
+    refusals = grants.check(grant, at=at)
+    if refusals:
+        return refusals
+    # (4)
+    _supersede(row, grant.grant_id, at)
+    # (5)
+    return _ask(row, grant, at)
+
+
+def _not_askable(request: TrainingRequest, at: datetime) -> list[Refusal]:
+    if not rules.may_move(rules.REQUEST_STATES, request.state, "in_clearance"):
+        return [Refusal("wrong_state", request.state)]
+    if at >= request.sign_by:
+        return [Refusal("expired", "time to sign")]
+    terms = Terms.from_payload(request.terms)
+    refusals = []
+    for talent in request.talents.order_by("id"):
+        who = subject(talent, at)
+        refusals += check_person(terms, minor=who.minor, never=who.never)
+    return refusals
+
+
+def _parties(request: TrainingRequest, at: datetime) -> list[Party | Refusal]:
+    """Everybody who must sign, in the order in which pages show them."""
+    found: list[Party | Refusal] = []
+    for talent in request.talents.select_related("person").order_by("id"):
+        found += _parties_for(request, talent, at)
+    holder = request.copyright_holder
+    found.append(_party(holder, "photo_copyright", holder.id, ""))
+    return found
+
+
+def _parties_for(request: TrainingRequest, talent: Talent, at: datetime) -> list[Party | Refusal]:
+    day = rules.jst_day(at)
+    representation = selectors.representation_on(talent, day)
+    authority = "" if representation else "self"
+    found = [_party(talent.person, "talent", talent.id, authority)]
+    if talent.is_minor(day):
+        guardians = selectors.guardians_on(talent, day)
+        found += [_party(g.person, "guardian", talent.id, g.id) for g in guardians]
+        if not guardians:
+            found.append(Refusal("approval_missing:guardian", talent.id))
+    if representation:
+        officers = selectors.officers_of(representation.agency)
+        # Nobody signs for the agency what they asked for themselves.
+        others = [person for person in officers if person.id != request.submitted_by_id]
+        if others:
+            found.append(_party(others[0], "agency_officer", talent.id, representation.id))
+        else:
+            found.append(Refusal("approval_missing:agency_officer", representation.agency_id))
+    return found
+
+
+def _party(person: Person, by: str, subject_id: str, authority: str) -> Party | Refusal:
+    """A party with the keys that count in this mode; `not_enrolled` without any."""
+    keys = list(selectors.credentials_of(person))
+    if settings.KYODAKU_MODE != "test":
+        keys = [key for key in keys if key.assurance != approvals.TEST_ASSURANCE]
+    if not keys:
+        return Refusal("not_enrolled", f"{by} {person.id}")
+    soft = any(key.assurance == approvals.TEST_ASSURANCE for key in keys)
+    return Party(
+        party_id=person.id,
+        by=by,
+        subject=subject_id,
+        keys=tuple(key.thumbprint for key in keys),
+        assurance=approvals.TEST_ASSURANCE if soft else approvals.PASSKEY_ASSURANCE,
+        authority=authority,
+    )
+
+
+def _grant(
+    request: TrainingRequest,
+    parties: tuple[Party, ...],
+    *,
+    pictures: tuple[str, int, int],
+    curation_digest: str,
+    at: datetime,
+) -> CoreGrant:
+    root, count, size = pictures
+    terms = Terms.from_payload(request.terms)
+    nonce = secrets.token_hex(16)
+    return CoreGrant(
+        grant_id=new_id("grt"),
+        request_id=request.id,
+        mode=settings.KYODAKU_MODE,
+        nonce=nonce,
+        created_at=_iso(at),
+        sign_by=_iso(request.sign_by),
+        parties=parties,
+        dataset_root=root,
+        dataset_count=count,
+        dataset_bytes=size,
+        curation_digest=curation_digest,
+        base_models=(bases.as_core(request.base_model),),
+        terms=terms,
+        recipe_limits=rules.limits_of(request.recipe),
+        max_runs=request.max_runs,
+        licensee=request.licensee_id,
+        # The nonce keeps the fee from being guessed by whoever sees only this commitment.
+        fee_commitment=canonical.digest(
+            "kyodaku/fee/v1", {"fee_jpy": terms.fee_jpy, "nonce": nonce}
+        ).hex(),
+        text_sha256=grants.text_digests(terms, pictures=count, max_runs=request.max_runs),
+    )
+
+
+def _supersede(request: TrainingRequest, successor: str, at: datetime) -> None:
+    older = selectors.live_grant(request)
+    if older is None:
+        return
+    grant = lock(older.id)
+    if not move(grant, "superseded", at=at):
+        raise RuntimeError(f"grant {grant.id} changed under its lock")
+    append(
+        "grant.superseded",
+        {"grant_id": grant.id, "grant_digest": grant.digest, "successor": successor},
+        at=at,
+    )
+
+
+def _ask(request: TrainingRequest, grant: CoreGrant, at: datetime) -> Grant:
+    row = Grant.objects.create(
+        id=grant.grant_id,
+        request=request,
+        payload=grant.to_payload(),
+        canonical=grant.canonical(),
+        digest=grant.digest().hex(),
+        state="asking",
+    )
+    Lane.objects.bulk_create(
+        Lane(
+            grant=row,
+            person_id=party.party_id,
+            by=party.by,
+            subject=party.subject,
+            authority="" if party.authority == "self" else party.authority,
+        )
+        for party in grant.parties
+    )
+    request_move(request, "in_clearance")
+    append(
+        "grant.asked",
+        {
+            "grant_id": row.id,
+            "grant_digest": row.digest,
+            "request_id": request.id,
+            "dataset_root": grant.dataset_root,
+            "curation_digest": grant.curation_digest,
+            "parties": [{"party_id": p.party_id, "by": p.by} for p in grant.parties],
+        },
+        at=at,
+    )
+    return row
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,13 @@
+"""Celery's part in the registry: what happens because time passes. The rows decide, as ever."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from registry.services import grants
+
+
+@shared_task(name="registry.expire_grants", ignore_result=True)
+def expire_grants() -> None:
+    """End the grants whose term is over."""
+    grants.grants_expire()

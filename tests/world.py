@@ -1,0 +1,235 @@
+"""The test world: alice is a talent, bob signs for her agency, charlie asks, mallory may nothing.
+
+Each has a software authenticator and goes through the real services. The fixtures `world` and
+`live` in `tests/services/conftest.py` make it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from django.utils import timezone
+
+from registry import selectors
+from registry.core.authenticator import SoftAuthenticator
+from registry.core.refusals import Refusal
+from registry.core.terms import Terms
+from registry.core.tokens import RunRequest
+from registry.log import sequencer
+from registry.log.models import Entry, Outbox
+from registry.models import (
+    Approval,
+    BaseModelLicence,
+    Grant,
+    Organisation,
+    Person,
+    Talent,
+    TrainingRequest,
+)
+from registry.services import approvals, bases, parties, requests, tokens
+
+ORIGIN = settings.PUBLIC_URL
+RUN = RunRequest(method="lora", rank=8, steps=160, resolution=32, max_runtime_s=3600)
+RECIPE = {"method": "lora", "rank": 8, "steps": 160, "resolution": 32}
+AUDIENCE = "pool:default"
+JOB = "job_0123456789abcdef0123"
+JKT = "k" * 43
+
+
+@dataclass
+class Human:
+    """A person, their authenticator, and their login-free self."""
+
+    person: Person
+    soft: SoftAuthenticator
+
+    def enrol(self) -> Any:
+        """Enrol their key as their own device would."""
+        begun = parties.credential_enrol_begin(person=self.person)
+        answer = self.soft.register(begun["options"], ORIGIN)
+        return parties.credential_enrol_finish(
+            person=self.person, challenge_id=begun["challenge_id"], response=answer
+        )
+
+    def approve(self, grant: Grant, by: str, *, soft: SoftAuthenticator | None = None) -> Any:
+        """Approve; `soft` lets somebody else's device answer in this person's place."""
+        begun = approvals.approval_begin(person=self.person, grant=grant, by=by)
+        if isinstance(begun, Refusal):
+            return begun
+        options = begun["options"] | ({"allowCredentials": []} if soft else {})
+        answer = (soft or self.soft).approve(options, ORIGIN)
+        return approvals.approval_finish(
+            person=self.person, challenge_id=begun["challenge_id"], response=answer
+        )
+
+
+def human(name: str) -> Human:
+    """A new person; the seed is their name."""
+    return Human(parties.person_create(display_name=name), SoftAuthenticator(name.encode() * 8))
+
+
+@dataclass
+class World:
+    """Everybody and everything that a request needs."""
+
+    alice: Human
+    bob: Human
+    charlie: Human
+    mallory: Human
+    talent: Talent
+    agency: Organisation
+    studio: Organisation
+    client: Organisation
+    base: BaseModelLicence
+
+    def terms(self, **changes: Any) -> Terms:
+        """Terms that nobody objects to."""
+        today = timezone.localdate()
+        values: dict[str, Any] = {
+            "media": ("photobook_ebook",),
+            "client": "Kadoma Press",
+            "product": "spring photobook",
+            "territory": ("JP",),
+            "start": today,
+            "end": today + timedelta(days=90),
+            "purpose": "pictures for one e-photobook",
+        }
+        return Terms(**(values | changes))
+
+    def submit(self, **changes: Any) -> Any:
+        """File charlie's request."""
+        values: dict[str, Any] = {
+            "by": self.charlie.person,
+            "requester": self.studio,
+            "licensee": self.client,
+            "talents": [self.talent],
+            "copyright_holder": self.charlie.person,
+            "base_model": self.base,
+            "terms": self.terms(),
+            "recipe": RECIPE,
+            "max_runs": 1,
+            "sign_by": timezone.now() + timedelta(days=7),
+        }
+        return requests.request_submit(**(values | changes))
+
+    def request(self, **changes: Any) -> TrainingRequest:
+        """A request that was accepted."""
+        request = self.submit(**changes)
+        assert isinstance(request, TrainingRequest), request
+        return request
+
+    def seal(self, request: TrainingRequest, root: str = "ab" * 32) -> Any:
+        """What training calls once the pictures are sealed."""
+        return requests.request_seal_dataset(
+            request=request, dataset_root=root, count=15, bytes=10_000, curation_digest="cd" * 32
+        )
+
+    def asked(self, **changes: Any) -> Grant:
+        """A grant that waits for signatures."""
+        grant = self.seal(self.request(**changes))
+        assert isinstance(grant, Grant), grant
+        return grant
+
+    def signers(self) -> list[tuple[Human, str]]:
+        """Who must sign, in which capacity."""
+        return [
+            (self.alice, "talent"),
+            (self.bob, "agency_officer"),
+            (self.charlie, "photo_copyright"),
+        ]
+
+    def made(self, **changes: Any) -> Grant:
+        """A grant that everybody signed."""
+        grant = self.asked(**changes)
+        for who, by in self.signers():
+            given = who.approve(grant, by)
+            assert isinstance(given, Approval), given
+        grant.refresh_from_db()
+        return grant
+
+    def mint(self, grant: Grant, **changes: Any) -> Any:
+        """Ask for a token, with everything so far under a signed checkpoint."""
+        sequence()
+        values: dict[str, Any] = {"job_id": JOB, "jkt": JKT, "run": RUN, "audience": AUDIENCE}
+        return tokens.token_mint(grant=grant, **(values | changes))
+
+
+def sequence() -> None:
+    """Put everything appended so far under a signed checkpoint."""
+    while sequencer.sequence_once(sequencer.load_signers()):
+        continue
+
+
+def make_world() -> World:
+    """alice, bob, charlie and mallory, with an agency, a studio, a client and a base model."""
+    alice, bob, charlie, mallory = map(human, ("alice", "bob", "charlie", "mallory"))
+    for who in (alice, bob, charlie, mallory):
+        assert not isinstance(who.enrol(), Refusal)
+    agency = parties.organisation_create(kind="agency", name="Hoshi Agency")
+    studio = parties.organisation_create(kind="studio", name="Charlie Studio")
+    client = parties.organisation_create(kind="client", name="Kadoma Press")
+    parties.membership_add(person=bob.person, organisation=agency, role="officer")
+    parties.membership_add(person=charlie.person, organisation=studio, role="photographer")
+    elsewhere = parties.organisation_create(kind="studio", name="Mallory Works")
+    parties.membership_add(person=mallory.person, organisation=elsewhere, role="officer")
+    talent = parties.talent_create(person=alice.person, birth_date=date(1998, 4, 1))
+    parties.representation_begin(talent=talent, agency=agency, begun_on=date(2020, 4, 1))
+    base = bases.base_record(
+        name="tiny-portraits",
+        sha256="12" * 32,
+        licence_id="CC0-1.0",
+        licence_text="CC0 1.0 Universal",
+        commercial="yes",
+        source="made by the project",
+        read_on=date(2026, 11, 1),
+    )
+    return World(alice, bob, charlie, mallory, talent, agency, studio, client, base)
+
+
+def at_once(work: Callable[[], Any], times: int) -> list[Any]:
+    """Run `work` in many threads released together; their results."""
+    barrier, results = threading.Barrier(times), [None] * times
+
+    def one(place: int) -> None:
+        try:
+            barrier.wait()
+            results[place] = work()
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def log_types() -> list[str]:
+    """The types of everything appended so far, sequenced or not."""
+    rows = [bytes(row.payload) for row in Entry.objects.order_by("index")]
+    rows += [bytes(row.payload) for row in Outbox.objects.order_by("created", "id")]
+    return [json.loads(row)["type"] for row in rows]
+
+
+def state(grant: Grant) -> str:
+    """The grant's state in the database."""
+    grant.refresh_from_db()
+    return grant.state
+
+
+def request_state(grant: Grant) -> str:
+    """The request's state in the database."""
+    return selectors.state_of(grant.request)
+
+
+def at(days: int) -> datetime:
+    """A moment that many days from now."""
+    return timezone.now() + timedelta(days=days)
