@@ -126,6 +126,7 @@ def _environment(url: str, port: int | None = None) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     found.setdefault("OMP_NUM_THREADS", "1")
+    found["ORT_DISABLE_TELEMETRY"] = "1"  # nothing about the pictures' engine leaves this machine
     if port is not None:
         found.setdefault("KYODAKU_PUBLIC_URL", f"http://localhost:{port}")
     return found

@@ -1,0 +1,25 @@
+"""Training's event types: permanent words. See `registry.core.events` for the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+# type: (Japanese, English), for the ledger page.
+EVENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "worker.enrolled": ("ワーカーを登録", "worker enrolled"),
+    "worker.approved": ("ワーカーを承認", "worker approved"),
+    "dataset.refused": ("写真の封印を拒否", "sealing of the data set refused"),
+    "dataset.sealed": ("写真を封印", "data set sealed"),
+    "run.queued": ("学習ジョブを登録", "training job queued"),
+    "run.refused": ("学習を拒否", "run refused"),
+    "run.admitted": ("学習を許可", "run admitted"),
+    "run.started": ("学習を開始", "run started"),
+    "run.stopped": ("学習を停止し消去", "run stopped and wiped"),
+    "run.failed": ("学習が失敗", "run failed"),
+    "run.finished": ("学習を完了", "run finished"),
+    "lora.sealed": ("LoRAに透かしを入れ封印", "LoRA watermarked and sealed"),
+    "lora.frozen": ("LoRAを凍結", "LoRA frozen"),
+    "delivery.made": ("納品", "delivery made"),
+    "delivery.fetched": ("納品物の受け取り", "delivery fetched"),
+}

@@ -1,0 +1,258 @@
+"""Training's tables: what was uploaded, what ran under which grant, what came of it.
+
+No workflow here. Pixels are nowhere in the database: rows name encrypted objects by digest. Hashes
+of pictures stand here while the talent consents, and in no log entry.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from registry.models import Grant, Organisation, Talent, TrainingRequest
+from registry.models.fields import PseudonymField
+
+DIGEST = 64  # hex digits of a SHA-256
+
+
+class Worker(models.Model):
+    """A GPU machine. It may claim jobs once an operator has approved it; its keys never change."""
+
+    id = PseudonymField(prefix="wrk")
+    name = models.CharField(max_length=60)
+    public_raw = models.BinaryField()  # Ed25519, 32 bytes: signs requests and run statements
+    jkt = models.CharField(max_length=43, unique=True)
+    hpke_public = models.BinaryField()  # X25519, 32 bytes: data keys are sealed to it
+    pool = models.CharField(max_length=40, default="default")
+    enrolled_at = models.DateTimeField()
+    approved_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Dataset(models.Model):
+    """The photographs of one request. Once sealed it never changes."""
+
+    class State(models.TextChoices):
+        UPLOADING = "uploading"
+        CURATED = "curated"
+        SEALED = "sealed"
+
+    id = PseudonymField(prefix="dst")
+    request = models.ForeignKey(TrainingRequest, models.PROTECT, related_name="datasets")
+    state = models.CharField(max_length=10, choices=State, default=State.UPLOADING)
+    # How far a running survey is, in pictures: nothing is silent.
+    surveyed = models.PositiveIntegerField(default=0)
+    curation = models.JSONField(null=True, blank=True)  # training.core.curation.Report payload
+    acceptances = models.JSONField(default=list, blank=True)  # points taken on, with reasons
+    curation_digest = models.CharField(max_length=DIGEST, blank=True)
+    root = models.CharField(max_length=DIGEST, blank=True)
+    count = models.PositiveIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+    sealed_event = models.CharField(max_length=40, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sealed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["request"], name="training_dataset_one_a_request")
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Picture(models.Model):
+    """One normalised photograph, stored encrypted under its object digest."""
+
+    id = PseudonymField(prefix="pic")
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="pictures")
+    position = models.PositiveIntegerField()
+    object_digest = models.CharField(max_length=DIGEST)
+    file_sha256 = models.CharField(max_length=DIGEST)
+    pixel_sha256 = models.CharField(max_length=DIGEST)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    bytes = models.PositiveIntegerField()
+    accepted = models.BooleanField(default=True)  # False: left out of the set by the photographer
+    box = models.JSONField(null=True, blank=True)  # the talent's face, [left, top, right, bottom]
+    notes = models.JSONField(default=list, blank=True)  # what normalising did
+    advice = models.JSONField(default=list, blank=True)  # codes of training.core.curation
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["dataset", "file_sha256"], name="training_picture_once"
+            ),
+            models.UniqueConstraint(
+                fields=["dataset", "position"], name="training_picture_position"
+            ),
+        ]
+        ordering: ClassVar = ["position"]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class ReferencePicture(models.Model):
+    """A picture that says who the talent is; sealed like the others, never trained on."""
+
+    id = PseudonymField(prefix="ref")
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="references")
+    talent = models.ForeignKey(Talent, models.PROTECT, related_name="reference_pictures")
+    object_digest = models.CharField(max_length=DIGEST)
+    file_sha256 = models.CharField(max_length=DIGEST)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["dataset", "talent", "file_sha256"], name="training_reference_once"
+            )
+        ]
+        ordering: ClassVar = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class TrainingJob(models.Model):
+    """One run under a grant. The row is the queue: state, lease and fence are the truth.
+
+    `fence` grows with every claim; whoever presents an older one has lost the job.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        CLAIMED = "claimed"
+        TRAINING = "training"
+        FINALISING = "finalising"
+        DONE = "done"
+        REFUSED = "refused"
+        STOPPED = "stopped"
+        FAILED = "failed"
+
+    id = PseudonymField(prefix="job")
+    request = models.ForeignKey(TrainingRequest, models.PROTECT, related_name="jobs")
+    grant = models.ForeignKey(Grant, models.PROTECT, related_name="jobs")
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="jobs")
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    fence = models.PositiveIntegerField(default=0)
+    worker = models.ForeignKey(Worker, models.PROTECT, null=True, blank=True, related_name="jobs")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    # A worker told to stop has until then to say that it wiped.
+    stop_code = models.CharField(max_length=40, blank=True)
+    step = models.PositiveIntegerField(default=0)
+    steps_total = models.PositiveIntegerField(default=0)
+    refusal_code = models.CharField(max_length=60, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+    token_jti = models.CharField(max_length=24, blank=True)
+    # What the gate saw when it let the run in: {"token", "status_list", "at"}. Evidence packs
+    # verify the token again as of that moment.
+    admission = models.JSONField(null=True, blank=True)
+    stop_report = models.JSONField(null=True, blank=True)
+    # A finished run before its LoRA is sealed: {"master_object", "tensor_sha256", "run_statement"}.
+    result = models.JSONField(null=True, blank=True)
+    queued_event = models.CharField(max_length=40, blank=True)
+    admitted_event = models.CharField(max_length=40, blank=True)
+    ended_event = models.CharField(max_length=40, blank=True)  # run.finished, stopped, …
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["state", "created_at"], name="training_job_queue")
+        ]
+        constraints: ClassVar = [
+            # A job that somebody works on has a worker and a lease; one that waits has neither.
+            models.CheckConstraint(
+                name="training_job_lease",
+                condition=(
+                    models.Q(state__in=["claimed", "training"])
+                    & models.Q(worker__isnull=False, lease_until__isnull=False)
+                )
+                | models.Q(state="queued", lease_until__isnull=True)
+                | models.Q(state__in=["finalising", "done", "refused", "stopped", "failed"]),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class JobPoint(models.Model):
+    """One point of a run's loss curve."""
+
+    job = models.ForeignKey(TrainingJob, models.CASCADE, related_name="points")
+    step = models.PositiveIntegerField()
+    loss = models.FloatField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["job", "step"], name="training_point_once")
+        ]
+        ordering: ClassVar = ["step"]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.step}"
+
+
+class Lora(models.Model):
+    """What a run made. The unmarked master stays here, sealed under the data set's key."""
+
+    class State(models.TextChoices):
+        SEALED = "sealed"
+        FROZEN = "frozen"
+
+    id = PseudonymField(prefix="lor")
+    job = models.OneToOneField(TrainingJob, models.PROTECT, related_name="lora")
+    state = models.CharField(max_length=8, choices=State, default=State.SEALED)
+    master_object = models.CharField(max_length=DIGEST)
+    tensor_sha256 = models.CharField(max_length=DIGEST)
+    run_statement = models.JSONField()  # DSSE envelope: worker and registry
+    sketch = models.BinaryField()  # training.core.fingerprint, packed
+    watermark_profile = models.CharField(max_length=40)
+    # What marking with a throw-away id and reading back showed; the bands of it go to pages.
+    self_test = models.JSONField(default=dict)
+    sealed_event = models.CharField(max_length=40)
+    frozen_event = models.CharField(max_length=40, blank=True)
+    frozen_code = models.CharField(max_length=40, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    frozen_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Delivery(models.Model):
+    """One marked copy for one recipient, encrypted to their age key, behind an expiring link."""
+
+    # The link's token, on the instance that made it and never in the database: shown once.
+    link: str = ""
+
+    id = PseudonymField(prefix="dlv")
+    lora = models.ForeignKey(Lora, models.PROTECT, related_name="deliveries")
+    recipient = models.ForeignKey(Organisation, models.PROTECT, related_name="deliveries")
+    artefact_id = models.PositiveBigIntegerField(unique=True)  # 48 bits: what the watermark says
+    file_sha256 = models.CharField(max_length=DIGEST, db_index=True)
+    tensor_sha256 = models.CharField(max_length=DIGEST, db_index=True)
+    object_digest = models.CharField(max_length=DIGEST)  # the age file
+    statement = models.JSONField()  # DSSE envelope of the registry
+    event = models.CharField(max_length=40)
+    link_token_hash = models.CharField(max_length=DIGEST, unique=True)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    fetched_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+
+    def __str__(self) -> str:
+        return self.id

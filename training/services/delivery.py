@@ -1,0 +1,230 @@
+"""Delivery: one marked copy for one recipient, encrypted to their key, behind a link that ends.
+
+Stage 8. Trusts the sealed master and the grant as of now. Every copy has an artefact id of its own;
+which recipient it stands for is known here only, and a keyed commitment to it is what goes out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import pyrage
+from django.db import transaction
+from django.utils import timezone
+
+from registry.core.refusals import Refusal
+from registry.log import append
+from registry.log.core import canonical, envelope
+from registry.log.core.errors import VerificationError
+from registry.models import Grant, Organisation
+from registry.services import keyring
+from training.core import provenance, watermark, weights
+from training.core.weights import Weights
+from training.models import Delivery, Lora
+from training.services.faults import grant_code
+from training.services.objects import object_read, object_store
+from training.services.runs import statement_sha256
+from training.services.sealing import log_origin, lora_master, watermark_key
+
+LINK_DAYS: Final = 7
+ARCHITECTURE: Final = "stable-diffusion-v1/lora"
+REGISTRY: Final = "kyodaku"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A marked file before it is encrypted."""
+
+    data: bytes
+    artefact_id: bytes
+    file_sha256: str
+    tensor_sha256: str
+
+
+def delivery_make(
+    *, lora: Lora, recipient: Organisation, at: datetime | None = None
+) -> Delivery | Refusal:
+    """Make one recipient's copy. The returned row's `link` is the token of its link, shown once.
+
+    (1) the LoRA is not frozen, its grant holds, and the recipient is the grant's licensee with a
+    key; (2) a fresh artefact id is marked into the master and read back from the very bytes that
+    go out; (3) the header says what it is and names nobody; (4) the statement is signed; (5) the
+    file is encrypted with age; (6) row and `delivery.made`, with the grant locked and looked at
+    again.
+    """
+    at = at or timezone.now()
+    # (1)
+    refusal = _allowed(lora, recipient, at)
+    if refusal is not None:
+        return refusal
+    master = lora_master(lora)
+    if isinstance(master, Refusal):
+        return master
+    try:
+        # (2) (3)
+        copy = _copy(lora, master, at)
+    except VerificationError as error:
+        return Refusal("watermark_unreadable", f"{error.code}: {error.detail}")
+    return _deliver(lora, recipient, copy, at)
+
+
+def _allowed(lora: Lora, recipient: Organisation, at: datetime) -> Refusal | None:
+    code = grant_code(Grant.objects.get(pk=lora.job.grant_id), at)
+    if code is not None:
+        return Refusal(code, lora.pk)
+    if lora.state == Lora.State.FROZEN:
+        return Refusal("frozen", lora.frozen_code)
+    if recipient.pk != lora.job.request.licensee_id:
+        return Refusal("terms_invalid", "the grant names another licensee")
+    if not recipient.delivery_recipient:
+        return Refusal("not_enrolled", "the recipient has no delivery key")
+    return None
+
+
+def _copy(lora: Lora, master: Weights, at: datetime) -> Copy:
+    key, artefact = watermark_key(), _fresh_artefact()
+    marked = weights.half(watermark.embed(master, key, artefact, _eps(master)))
+    bare = weights.write(marked.tensors, {})
+    tensor_sha256 = weights.tensor_sha256(bare)
+    data = weights.write(marked.tensors, _header(lora, tensor_sha256, artefact, at))
+    # What was read back is what goes out, not what was meant to.
+    watermark.verify_embedding(weights.read(data), key, artefact)
+    return Copy(data, artefact, hashlib.sha256(data).hexdigest(), weights.tensor_sha256(data))
+
+
+def _eps(master: Weights) -> float:
+    return watermark.choose_eps(master).eps
+
+
+def _fresh_artefact() -> bytes:
+    while True:
+        artefact = secrets.token_bytes(watermark.ID_BYTES)
+        if not Delivery.objects.filter(artefact_id=int.from_bytes(artefact, "big")).exists():
+            return artefact
+
+
+def _header(lora: Lora, tensor_sha256: str, artefact: bytes, at: datetime) -> dict[str, str]:
+    recipe: dict[str, Any] = lora.job.request.recipe
+    side = recipe.get("resolution", 0)
+    return provenance.modelspec_metadata(
+        architecture=ARCHITECTURE,
+        title=lora.pk,
+        grant_digest=lora.job.grant.digest,
+        log_origin=log_origin(),
+        tensor_sha256=tensor_sha256,
+        watermark_profile=lora.watermark_profile,
+        at=at,
+        resolution=f"{side}x{side}",
+    )
+
+
+def artefact_commitment(artefact: bytes) -> str:
+    """A keyed commitment to an artefact id (HMAC-SHA-256, hex): provable later, not guessable."""
+    key = watermark_key().derive("commitment")
+    return hmac.digest(key, artefact, "sha256").hex()
+
+
+def _deliver(lora: Lora, recipient: Organisation, copy: Copy, at: datetime) -> Delivery | Refusal:
+    link = secrets.token_urlsafe(32)
+    row = Delivery(
+        lora=lora,
+        recipient=recipient,
+        artefact_id=int.from_bytes(copy.artefact_id, "big"),
+        file_sha256=copy.file_sha256,
+        tensor_sha256=copy.tensor_sha256,
+        link_token_hash=_link_hash(link),
+        expires_at=at + timedelta(days=LINK_DAYS),
+    )
+    # (4)
+    row.statement = _statement(row, copy, at)
+    # (5)
+    try:
+        to = pyrage.x25519.Recipient.from_str(recipient.delivery_recipient)
+    except pyrage.RecipientError:
+        return Refusal("not_enrolled", "the delivery key is not an age recipient")
+    row.object_digest = object_store(pyrage.encrypt(copy.data, [to]))
+    # (6) A crash before this leaves a file that nobody can open but its recipient, and no link.
+    with transaction.atomic():
+        grant = Grant.objects.select_for_update().get(pk=lora.job.grant_id)
+        code = grant_code(grant, at)
+        if code is not None:
+            return Refusal(code, lora.pk)
+        row.event = append.append("delivery.made", _made_data(row), at=at)
+        row.save(force_insert=True)
+    row.link = link
+    return row
+
+
+def _statement(row: Delivery, copy: Copy, at: datetime) -> dict[str, Any]:
+    facts = provenance.DeliveryFacts(
+        delivery_id=row.pk,
+        file_sha256=row.file_sha256,
+        tensor_sha256=row.tensor_sha256,
+        master_tensor_sha256=row.lora.tensor_sha256,
+        run_statement_sha256=statement_sha256(row.lora.run_statement),
+        grant_digest=row.lora.job.grant.digest,
+        watermark_profile=row.lora.watermark_profile,
+        licensee=row.recipient_id,
+        artefact_commitment=artefact_commitment(copy.artefact_id),
+        registry=REGISTRY,
+        at=at,
+    )
+    payload = canonical.dumps(provenance.delivery_statement(facts))
+    return envelope.sign(provenance.PAYLOAD_TYPE, payload, [keyring.provenance_signer()])
+
+
+def _made_data(row: Delivery) -> dict[str, Any]:
+    return {
+        "delivery_id": row.pk,
+        "lora_id": row.lora_id,
+        "recipient_id": row.recipient_id,
+        "file_sha256": row.file_sha256,
+        "statement_sha256": statement_sha256(row.statement),
+    }
+
+
+def delivery_fetch(*, link: str, at: datetime | None = None) -> bytes | Refusal:
+    """The encrypted file behind a link.
+
+    `link_expired` for a link that is unknown or over, the grant's code when it no longer holds,
+    `frozen` for a frozen LoRA. Each fetch is logged.
+    """
+    at = at or timezone.now()
+    row = (
+        Delivery.objects.select_related("lora__job__grant")
+        .filter(link_token_hash=_link_hash(link))
+        .first()
+    )
+    if row is None or at >= row.expires_at:
+        return Refusal("link_expired")
+    code = grant_code(row.lora.job.grant, at)
+    if code is not None or row.lora.state == Lora.State.FROZEN:
+        return Refusal(code or "frozen", row.lora.frozen_code)
+    data = object_read(row.object_digest)
+    if isinstance(data, Refusal):
+        return data
+    with transaction.atomic():
+        Delivery.objects.filter(pk=row.pk, fetched_at=None).update(fetched_at=at)
+        append.append("delivery.fetched", {"delivery_id": row.pk}, at=at)
+    return data
+
+
+def link_renew(*, delivery: Delivery, at: datetime | None = None) -> Delivery:
+    """Put a new link in place of an old one; the returned row's `link` is its token, shown once."""
+    at = at or timezone.now()
+    link = secrets.token_urlsafe(32)
+    Delivery.objects.filter(pk=delivery.pk).update(
+        link_token_hash=_link_hash(link), expires_at=at + timedelta(days=LINK_DAYS)
+    )
+    delivery.refresh_from_db()
+    delivery.link = link
+    return delivery
+
+
+def _link_hash(link: str) -> str:
+    return hashlib.sha256(link.encode()).hexdigest()

@@ -1,0 +1,37 @@
+"""One picture of a sealed or open set, small, for the eyes of the person it shows. Beside stage 5.
+
+Decrypted in memory, made small, encoded again without any metadata, and kept nowhere. Who may look
+is decided before this is called.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+from PIL import Image
+
+from registry.core.refusals import Refusal
+from registry.services import vault
+from training.models import Picture
+from training.services.datasets import opened
+
+SIDE: Final = 320
+MEDIA_TYPE: Final = "image/jpeg"
+
+
+def picture_thumbnail(*, picture: Picture, side: int = SIDE) -> bytes | Refusal:
+    """A JPEG of at most `side` pixels. `key_unavailable` after a withdrawal, for ever."""
+    dataset = picture.dataset
+    key = vault.dataset_key(request=dataset.request, dataset_id=dataset.pk)
+    if isinstance(key, Refusal):
+        return key
+    data = opened(picture.object_digest, key, context=dataset.pk)
+    if isinstance(data, Refusal):
+        return data
+    with Image.open(io.BytesIO(data)) as image:
+        small = image.convert("RGB")
+    small.thumbnail((side, side))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
