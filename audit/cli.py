@@ -1,0 +1,242 @@
+"""`kyodaku`: what an auditor, a licensee or anybody else runs on their own machine. Stage 9.
+
+`verify` and `inspect` work offline and load no network code; `trace` asks a registry over HTTP and
+loads its client only then. Exit codes: 0 verified (found), 1 not verified (not found), 2 the
+question could not be asked (wrong arguments, unreadable file, registry unreachable).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from audit.verifier import pack as packs
+from audit.verifier import verify as verifier
+from audit.verifier.steps import STEPS, Step, StepError
+from audit.verifier.verify import Verdict
+from registry.core import refusals
+from registry.core.refusals import Locale
+from registry.core.trust import TrustRoot
+from registry.log.core.errors import VerificationError
+from training.core import weights
+
+OK, NO, CANNOT = 0, 1, 2
+_MAX_LORA: Final = 8 << 30
+_BROKEN: Final = {
+    "ja": "この手順の証明が成り立ちません。",
+    "en": "The proof of this step does not hold.",
+}
+_VERIFIED: Final = {
+    "ja": "VERIFIED {lora}: {date} 時点で証明が成り立ちます。{standing}",
+    "en": "VERIFIED {lora}: every proof holds as of {date}. {standing}",
+}
+_IN_FORCE: Final = {"ja": "許諾は有効でした。", "en": "The grant was in force."}
+_ENDED: Final = {
+    "ja": "学習は許諾されていましたが、この日の時点で新しい利用はできません({code})。",
+    "en": "The training was covered, but no new use was allowed on that day ({code}).",
+}
+_TEST: Final = {
+    "ja": "テスト用の登録です。本番の許諾ではありません。",
+    "en": "This is a test registration, not a live grant.",
+}
+_NOTHING: Final = {
+    "ja": "何も検証していません。ファイルがそう述べているだけです。",
+    "en": "NOTHING was verified: this is only what the file says of itself.",
+}
+_WITHOUT_LORA: Final = {
+    "ja": "LoRAファイルは照合していません(--lora で指定)。",
+    "en": "No LoRA file was compared (name one with --lora).",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    command = {"verify": _verify, "inspect": _inspect, "trace": _trace}[options.command]
+    return command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kyodaku", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    verify = commands.add_parser("verify", help="verify an evidence pack offline")
+    verify.add_argument("pack", type=Path, help="the pack: a zip file or a folder")
+    verify.add_argument("--trust", type=Path, required=True, help="the pinned trust.json")
+    verify.add_argument("--lora", type=Path, help="the LoRA file to compare with the pack")
+    inspect = commands.add_parser("inspect", help="show what a pack or LoRA says (unverified)")
+    inspect.add_argument("file", type=Path, help="a pack or a .safetensors file")
+    trace = commands.add_parser("trace", help="ask a registry whose file this is")
+    trace.add_argument("file", type=Path, help="a .safetensors file")
+    trace.add_argument("--url", required=True, help="the registry's address")
+    trace.add_argument("--key", help="an API key; by default KYODAKU_API_KEY")
+    for command in (verify, inspect, trace):
+        command.add_argument("--json", action="store_true", help="one JSON object")
+        command.add_argument("--lang", choices=("ja", "en"), default=_language())
+    return parser
+
+
+def _language() -> str:
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return "ja" if spoken.startswith("ja") else "en"
+
+
+# --- verify ---------------------------------------------------------------------------------------
+
+
+def _verify(options: argparse.Namespace) -> int:
+    try:
+        trust = TrustRoot.from_bytes(options.trust.read_bytes())
+        lora = None if options.lora is None else _read_lora(options.lora)
+    except (OSError, ValueError, VerificationError) as error:
+        return _cannot(options, str(error))
+    try:
+        verdict = verifier.verify(_load(options.pack), trust, lora)
+    except OSError as error:
+        return _cannot(options, str(error))
+    except StepError as error:
+        _tell(options, _failure_payload(error), _failure_lines(error, options.lang))
+        return NO
+    _tell(options, _payload(verdict), _lines(verdict, options.lang))
+    return OK
+
+
+def _load(path: Path) -> Mapping[str, bytes]:
+    """A container that cannot be read is a broken first step, not a usage error."""
+    try:
+        return packs.load(path)
+    except VerificationError as error:
+        first = Step(1, "files", (path.name,))
+        raise StepError(first, path.name, (), error.code, error.detail) from error
+
+
+def _lines(verdict: Verdict, lang: Locale) -> list[str]:
+    lines = [_passed(step, lang) for step in verdict.steps]
+    if not verdict.lora_checked:
+        lines.append(f"     {_WITHOUT_LORA[lang]}")
+    if verdict.mode != "live":
+        lines.append(f"     {_TEST[lang]}")
+    standing = _IN_FORCE[lang]
+    if verdict.standing != "in_force":
+        standing = _ENDED[lang].format(code=verdict.standing)
+    date = verdict.as_of.isoformat()
+    return [*lines, _VERIFIED[lang].format(lora=verdict.lora_id, date=date, standing=standing)]
+
+
+def _passed(step: Step, lang: Locale) -> str:
+    return f" {step.number:2} ✓ {step.name}: {step.sentence(lang)}"
+
+
+def _failure_lines(error: StepError, lang: Locale) -> list[str]:
+    where = f"     {error.reading}" if error.reading else f"     {', '.join(error.files)}"
+    return [
+        *(_passed(step, lang) for step in error.done),
+        f" {error.step:2} ✗ {error.name}: {STEPS[error.name][0 if lang == 'ja' else 1]}",
+        f"{where}: {error.detail}",
+        f"NOT VERIFIED step {error.step} ({error.name}): {error.code} {_why(error.code, lang)}",
+    ]
+
+
+def _why(code: str, lang: Locale) -> str:
+    known = code.partition(":")[0] in refusals.CODES
+    return refusals.explain(code, lang).what if known else _BROKEN[lang]
+
+
+def _payload(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "verified": True,
+        "mode": verdict.mode,
+        "standing": verdict.standing,
+        "as_of": verdict.as_of.isoformat(),
+        "redeemed_at": verdict.redeemed_at.isoformat(),
+        "lora_id": verdict.lora_id,
+        "delivery_id": verdict.delivery_id,
+        "grant_id": verdict.grant.grant_id,
+        "grant_digest": verdict.grant_digest,
+        "file_sha256": verdict.file_sha256,
+        "lora_checked": verdict.lora_checked,
+        "terms": verdict.grant.terms.to_payload(),
+        "steps": [{"number": s.number, "name": s.name, "ok": True} for s in verdict.steps],
+    }
+
+
+def _failure_payload(error: StepError) -> dict[str, Any]:
+    passed = [{"number": s.number, "name": s.name, "ok": True} for s in error.done]
+    return {
+        "verified": False,
+        "step": error.step,
+        "name": error.name,
+        "code": error.code,
+        "detail": error.detail,
+        "files": list(error.files),
+        "file": error.reading,
+        "steps": [*passed, {"number": error.step, "name": error.name, "ok": False}],
+    }
+
+
+# --- inspect, trace -------------------------------------------------------------------------------
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    try:
+        shown = _claims_of(options.file)
+    except (OSError, ValueError, VerificationError) as error:
+        return _cannot(options, str(error))
+    lines = [f"{name}: {_plain(value)}" for name, value in shown.items()]
+    _tell(options, {"verified": None, "claims": shown}, [*lines, _NOTHING[options.lang]])
+    return OK
+
+
+def _claims_of(path: Path) -> dict[str, Any]:
+    if path.is_dir() or path.suffix == ".zip":
+        return verifier.inspect(packs.load(path))
+    data = _read_lora(path)
+    read = weights.read(data)
+    counts = {"tensors": len(read.tensors), "modules": len(weights.adapters(read))}
+    return {**read.metadata, **counts, "tensor_sha256": weights.tensor_sha256(data)}
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _trace(options: argparse.Namespace) -> int:
+    # Only here: whoever verifies offline loads no network code.
+    from audit import client  # noqa: PLC0415
+
+    key = options.key or os.environ.get("KYODAKU_API_KEY", "")
+    try:
+        answer = client.trace(options.url, key, _read_lora(options.file), options.lang)
+    except (OSError, client.ClientError) as error:
+        return _cannot(options, str(error))
+    _tell(options, answer, [str(answer["sentence"])])
+    return OK if answer["found"] else NO
+
+
+# --- small things ---------------------------------------------------------------------------------
+
+
+def _read_lora(path: Path) -> bytes:
+    if path.stat().st_size > _MAX_LORA:
+        raise OSError(f"{path.name} is too large for a LoRA")
+    return path.read_bytes()
+
+
+def _cannot(options: argparse.Namespace, why: str) -> int:
+    if options.json:
+        _tell(options, {"verified": False, "error": why}, [])
+    sys.stderr.write(f"kyodaku: {why}\n")
+    return CANNOT
+
+
+def _tell(options: argparse.Namespace, payload: Mapping[str, Any], lines: Sequence[str]) -> None:
+    text = json.dumps(payload, ensure_ascii=False) if options.json else "\n".join(lines)
+    sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""What the demonstration leaves on disk, and the offline check of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from audit.demo.people import Unexpected
+from registry.services import keyring
+
+
+def folder(request_id: str) -> Path:
+    """This run's own folder."""
+    path: Path = settings.HOME / "demo" / request_id
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def shown(path: Path) -> str:
+    """A path as people see it: relative to the project where it lies inside."""
+    base = Path(settings.BASE_DIR)
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
+
+
+def try_out(request_id: str, base: Path) -> dict[str, Any]:
+    """Load the delivered file as any reader would, in a process of its own, and measure it.
+
+    Leaves `samples.png`: the base's pictures above, the adapter's below.
+    """
+    place = folder(request_id)
+    adapter, samples = place / "adapter.safetensors", place / "samples.png"
+    command = [sys.executable, "-m", "training.trainer.evaluate", "--base", str(base)]
+    command += ["--adapter", str(adapter), "--picture", str(samples)]
+    done = subprocess.run(  # noqa: S603 - our own program
+        command, capture_output=True, text=True, cwd=settings.BASE_DIR, timeout=300, check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode != 0 or not lines:
+        raise Unexpected(f"the delivered LoRA does not load: {done.stderr[-300:]}")
+    measured: dict[str, Any] = json.loads(lines[-1])
+    return measured
+
+
+def verify_offline(request_id: str, pack: bytes) -> str:
+    """Run `kyodaku verify` on the pack, with the network taken away where the system allows it."""
+    place = folder(request_id)
+    (place / "evidence.zip").write_bytes(pack)
+    # An auditor got this file once, from somewhere else.
+    (place / "trust.json").write_bytes(keyring.trust_root().to_bytes())
+    command = [
+        *_no_network(),
+        sys.executable,
+        "-m",
+        "audit.cli",
+        "verify",
+        str(place / "evidence.zip"),
+        "--trust",
+        str(place / "trust.json"),
+        "--lora",
+        str(place / "adapter.safetensors"),
+    ]
+    done = subprocess.run(  # noqa: S603 - our own program
+        command, capture_output=True, text=True, cwd=settings.BASE_DIR, timeout=120, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def _no_network() -> list[str]:
+    """`unshare` into an empty network namespace, if this system lets us."""
+    tool = shutil.which("unshare")
+    if tool is None:
+        return []
+    command = [tool, "--map-root-user", "--net"]
+    tried = subprocess.run([*command, "true"], capture_output=True, check=False)  # noqa: S603
+    return command if tried.returncode == 0 else []

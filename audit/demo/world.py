@@ -1,0 +1,163 @@
+"""The people of the demonstration, as an operator would set them up. Made once, then found again.
+
+Their software authenticators' seeds and their passwords lie beside the data, readable by the owner
+only. They are the demonstration's own: nothing of them exists in live mode.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import pyrage
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from registry.core.authenticator import SoftAuthenticator
+from registry.core.refusals import Refusal
+from registry.models import BaseModelLicence, Organisation, Person, Talent
+from registry.services import bases, parties
+from training.trainer.base.digest import base_digest
+
+BASE_FOLDER: Final = "kyodaku-tiny"
+
+
+@dataclass(frozen=True)
+class Human:
+    """Somebody with a login and an authenticator."""
+
+    person: Person
+    username: str
+    password: str
+    authenticator: SoftAuthenticator
+
+
+@dataclass(frozen=True)
+class World:
+    """Everybody and everything that the story needs."""
+
+    alice: Human
+    bob: Human
+    charlie: Human
+    dana: Human
+    talent: Talent
+    studio: Organisation
+    client: Organisation
+    base: BaseModelLicence
+    barred_base: BaseModelLicence
+    api_key: str
+    client_key: str
+    age_identity: str
+
+
+def build() -> World:
+    """Find or make everything. Raises `RuntimeError` outside test mode."""
+    if settings.KYODAKU_MODE != "test":
+        raise RuntimeError("the demonstration's people exist in test mode only")
+    folder = settings.HOME / "demo"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    identity = _kept(folder / "client.age", lambda: str(pyrage.x25519.Identity.generate()))
+    with transaction.atomic():
+        agency = _organisation("agency", "あおぞら芸能(デモ)", "Aozora Talent (demo)", "")
+        studio = _organisation("studio", "スタジオ港(デモ)", "Studio Minato (demo)", "")
+        recipient = str(pyrage.x25519.Identity.from_str(identity).to_public())
+        client = _organisation("client", "みどり出版(デモ)", "Midori Press (demo)", recipient)
+        alice = _human(folder, "alice", "朝日ありす", "Alice Asahi")
+        bob = _human(folder, "bob", "番場 望", "Bob Bamba")
+        charlie = _human(folder, "charlie", "茶谷 理", "Charlie Chatani")
+        dana = _human(folder, "dana", "出口 なお", "Dana Deguchi")
+        parties.membership_add(person=dana.person, organisation=client, role="manager")
+        parties.membership_add(person=bob.person, organisation=agency, role="officer")
+        parties.membership_add(person=charlie.person, organisation=studio, role="photographer")
+        talent = _talent(alice.person, agency)
+        return World(
+            alice=alice,
+            bob=bob,
+            charlie=charlie,
+            dana=dana,
+            talent=talent,
+            studio=studio,
+            client=client,
+            base=_tiny_base(),
+            barred_base=_barred_base(),
+            api_key=parties.api_key_create(person=charlie.person, organisation=studio)[1],
+            client_key=parties.api_key_create(person=dana.person, organisation=client)[1],
+            age_identity=identity,
+        )
+
+
+def _kept(path: Path, make: object) -> str:
+    """A secret from its file, 0600, or a new one written there."""
+    if not path.exists():
+        value = make() if callable(make) else ""
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(value)
+    return path.read_text()
+
+
+def _organisation(kind: str, name: str, name_en: str, recipient: str) -> Organisation:
+    found = Organisation.objects.filter(name=name).first()
+    if found is None:
+        return parties.organisation_create(
+            kind=kind, name=name, name_en=name_en, delivery_recipient=recipient
+        )
+    return found
+
+
+def _human(folder: Path, username: str, name: str, name_en: str) -> Human:
+    password = _kept(folder / f"{username}.password", lambda: secrets.token_urlsafe(9))
+    seed = bytes.fromhex(_kept(folder / f"{username}.seed", lambda: secrets.token_hex(32)))
+    user, made = User.objects.get_or_create(username=username)
+    if made or not user.check_password(password):
+        user.set_password(password)
+        user.save()
+    person = Person.objects.filter(user=user).first() or parties.person_create(
+        display_name=name, display_name_en=name_en, user=user
+    )
+    return Human(person, username, password, SoftAuthenticator(seed))
+
+
+def _talent(person: Person, agency: Organisation) -> Talent:
+    found = Talent.objects.filter(person=person).first()
+    if found is None:
+        found = parties.talent_create(
+            person=person, birth_date=date(1996, 11, 19), kana="あさひありす", never_list=["above"]
+        )
+        begun = parties.representation_begin(talent=found, agency=agency, begun_on=date(2024, 4, 1))
+        if isinstance(begun, Refusal):
+            raise RuntimeError(begun.detail)
+    return found
+
+
+def _tiny_base() -> BaseModelLicence:
+    folder = next(path for path in settings.BASES_DIR if (path / BASE_FOLDER).is_dir())
+    card = (folder / BASE_FOLDER / "CARD.md").read_text()
+    return bases.base_record(
+        name="kyodaku-tiny",
+        sha256=base_digest(folder / BASE_FOLDER),
+        licence_id="CC0-1.0",
+        licence_text=card,
+        commercial="yes",
+        source="training/trainer/base",
+        read_on=timezone.localdate(),
+    )
+
+
+def _barred_base() -> BaseModelLicence:
+    """A base whose licence forbids commercial use; only its record is needed to be refused."""
+    return bases.base_record(
+        name="noncommercial-example",
+        sha256="0" * 63 + "1",
+        licence_id="LicenseRef-scancode-flux-1-nc",
+        licence_text="Non-commercial, non-production use only; derivatives included.",
+        commercial="no",
+        source="an example record for the demonstration",
+        read_on=timezone.localdate(),
+    )

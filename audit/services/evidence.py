@@ -1,0 +1,158 @@
+"""The evidence pack of one delivery as of now: everything that proves it, in one file. Stage 9.
+
+Gathers and decides nothing: the pack is verified with the pinned trust root before it leaves, as
+everybody else will verify it. A withdrawal ends the use, not the evidence: a pack can be made after
+it and then says `withdrawn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.verifier import pack as packs
+from audit.verifier import verify as verifier
+from registry.core import jose
+from registry.core import tokens as core_tokens
+from registry.core.refusals import Refusal
+from registry.core.tokens import Claims
+from registry.log import append
+from registry.log import selectors as log
+from registry.log.core import canonical
+from registry.log.core.tlog_proof import TlogProof, format_proof
+from registry.log.models import Entry
+from registry.models import Approval
+from registry.services import keyring, tokens
+from training.core.manifest import Manifest
+from training.models import Delivery
+from training.services.datasets import dataset_manifest
+
+LOG_WAIT_S: Final = 10.0
+
+
+def pack_build(*, delivery: Delivery, at: datetime | None = None) -> bytes | Refusal:
+    """The zipped pack of a delivery, as of `at` (to the second; by default now).
+
+    (1) every entry is under a signed checkpoint, or `registry_unreachable`; (2) the files, and a
+    status list issued now; (3) the pack verifies; (4) `evidence.exported` is logged. Raises
+    `StepError` when (3) fails: that is our defect, and such a pack does not leave. Call it outside
+    a transaction: (1) waits for the log.
+    """
+    as_of = (at or timezone.now()).replace(microsecond=0)
+    if delivery.lora.job.admission is None:
+        return Refusal("no_token", delivery.lora.job_id)
+    claims = _claims(delivery)
+    try:
+        entries = _entry_files(delivery)  # (1)
+    except TimeoutError as error:
+        return Refusal("registry_unreachable", str(error))
+    files = {**_case_files(delivery, claims), **entries}  # (2)
+    files[verifier.STATUS_AS_OF] = tokens.status_list_issue(at=as_of).encode()
+    page = verifier.header(
+        as_of=as_of,
+        lora_id=delivery.lora_id,
+        delivery_id=delivery.pk,
+        names={*files, verifier.PACK},
+    )
+    files[verifier.PACK] = canonical.dumps(page)
+    verdict = verifier.verify(files, keyring.trust_root())  # (3)
+    with transaction.atomic():  # (4)
+        data = {
+            "delivery_id": delivery.pk,
+            "lora_id": delivery.lora_id,
+            "standing": verdict.standing,
+        }
+        append.append("evidence.exported", data)
+    return packs.write(files)
+
+
+def _claims(delivery: Delivery) -> Claims:
+    """The token with which the run was admitted, its signature checked."""
+    pinned = keyring.trust_root().token_keys
+    text = _admission(delivery)["token"]
+    return Claims.from_payload(jose.read(text, typ=core_tokens.TYPE, pinned=pinned))
+
+
+def _admission(delivery: Delivery) -> dict[str, Any]:
+    """What the gate saw; `pack_build` has looked that it is there."""
+    return dict(delivery.lora.job.admission or {})
+
+
+def _case_files(delivery: Delivery, claims: Claims) -> dict[str, bytes]:
+    job, admission = delivery.lora.job, _admission(delivery)
+    worker = b"" if job.worker is None else bytes(job.worker.public_raw)
+    files = {
+        verifier.GRANT: claims.grant.canonical(),
+        verifier.TEXTS["ja"]: claims.grant.text("ja").encode(),
+        verifier.TEXTS["en"]: claims.grant.text("en").encode(),
+        verifier.TOKEN: admission["token"].encode(),
+        verifier.STATUS: admission["status_list"].encode(),
+        verifier.CURATION: canonical.dumps(job.dataset.curation),
+        verifier.MANIFEST: canonical.dumps(_leaves(dataset_manifest(job.dataset))),
+        verifier.WORKER: canonical.b64u(worker).encode(),
+        verifier.RUN: canonical.dumps(delivery.lora.run_statement),
+        verifier.DELIVERY: canonical.dumps(delivery.statement),
+    }
+    for approval in claims.approvals:
+        files[verifier.approval_name(approval)] = canonical.dumps(approval.to_payload())
+    return files
+
+
+def _leaves(manifest: Manifest) -> dict[str, Any]:
+    return verifier.leaves(vars(item) for item in manifest.items)
+
+
+def _entry_files(delivery: Delivery) -> dict[str, bytes]:
+    """Each entry of the case with its proof, all under the newest checkpoint."""
+    entries = [log.wait_for(event, LOG_WAIT_S) for event in _events(delivery)]
+    entries += _token_entries(delivery)
+    newest = log.latest_checkpoint()
+    if newest is None:
+        raise TimeoutError("the log has no signed checkpoint yet")
+    files = {}
+    for entry in entries:
+        path = tuple(log.inclusion(entry.index, newest.size))
+        proof = format_proof(TlogProof(entry.index, path, newest.note))
+        files[f"entries/{entry.index}.json"] = bytes(entry.payload)
+        files[f"proofs/{entry.index}.tlog-proof"] = proof.encode()
+    return files
+
+
+def _events(delivery: Delivery) -> Iterator[str]:
+    """The ids of the events that the rows of the case name; doubles are one file in the end."""
+    job = delivery.lora.job
+    approvals = Approval.objects.filter(lane__grant=job.grant).select_related("credential")
+    for approval in approvals:
+        yield approval.credential.enrolment_event
+        yield approval.event
+    yield from (job.dataset.sealed_event, job.grant.made_event)
+    yield from (job.admitted_event, job.ended_event, delivery.lora.sealed_event, delivery.event)
+
+
+def _token_entries(delivery: Delivery) -> list[Entry]:
+    """`token.minted` and `token.redeemed`, by the token's id, from grant to admission."""
+    job = delivery.lora.job
+    made, admitted = (
+        log.entry_by_event(job.grant.made_event),
+        log.entry_by_event(job.admitted_event),
+    )
+    if made is None or admitted is None:
+        raise TimeoutError("the case's events are not all in the log yet")
+    rows = Entry.objects.filter(
+        event_type__in=("token.minted", "token.redeemed"),
+        index__gt=made.index,
+        index__lt=admitted.index + _SAME_TRANSACTION,
+    )
+    return [row for row in rows if _jti(row) == job.token_jti]
+
+
+# Entries of the transaction of an admission may stand a little behind it, between others.
+_SAME_TRANSACTION: Final = 1000
+
+
+def _jti(entry: Entry) -> object:
+    return canonical.loads(bytes(entry.payload))["data"].get("jti")

@@ -1,0 +1,172 @@
+"""Whose file is this? From any bytes to the licence under which they were made. Stage 9.
+
+Four ways, the surest first: the file's hash, its tensors' hash (a changed header), the watermark (a
+renamed, converted, re-factored or merged copy), the lineage sketch (altered beyond the mark: that
+opens an inquiry and proves nothing). Trusts the registry's rows and keys. Answers in bands, never
+with a score, which would teach how to get under it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+import numpy as np
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from audit.models import TraceFound
+from registry.core.refusals import Refusal
+from registry.log import append
+from registry.log.core.errors import VerificationError
+from registry.models import Person
+from training.core import fingerprint, watermark, weights
+from training.core.weights import Weights
+from training.models import Delivery, Lora
+from training.services.faults import grant_code
+from training.services.sealing import lineage_key, watermark_key
+
+How = Literal["file", "tensors", "watermark", "lineage"]
+# exact: the same bytes. certain: one false answer in 10^9 questions, whatever the file. possible:
+# near enough to be looked into by a person.
+Band = Literal["exact", "certain", "possible"]
+FPR: Final = 1e-9
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A file that was recognised. `delivery` is None where only the LoRA can be told.
+
+    `others` are further deliveries whose marks are in the file: it was merged from several.
+    """
+
+    how: How
+    band: Band
+    lora: Lora
+    delivery: Delivery | None
+    others: tuple[Delivery, ...] = ()
+
+    def standing(self, at: datetime) -> str:
+        """`in_force`, or the code by which the LoRA or its grant does not hold at `at`."""
+        code = grant_code(self.lora.job.grant, at)
+        if code is None and self.lora.state == Lora.State.FROZEN:
+            code = self.lora.frozen_code or "frozen"
+        return code or "in_force"
+
+
+def trace(
+    *, data: bytes, by: Person | None = None, at: datetime | None = None
+) -> Trace | Refusal | None:
+    """Recognise a file; what was found is recorded as `trace.found`. None: nothing was found.
+
+    (1) the file's own hash; (2) it must be a weights file, or `malformed`; (3) the hash of its
+    tensors, of a delivery or of a master; (4) the watermark among all registered ids; (5) the
+    lineage sketch among all LoRAs. "Nothing" is no statement that a file is unlicensed.
+    """
+    at = at or timezone.now()
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        found = _by_file(digest) or _by_content(data)  # (1)
+    except VerificationError as error:
+        return Refusal("malformed", f"{error.code}: {error.detail}")
+    if found is not None:
+        _record(found, digest, by, at)
+    return found
+
+
+def _by_file(digest: str) -> Trace | None:
+    delivery = _deliveries().filter(file_sha256=digest).first()
+    return None if delivery is None else Trace("file", "exact", delivery.lora, delivery)
+
+
+def _by_content(data: bytes) -> Trace | None:
+    read = weights.read(data)  # (2)
+    return (
+        _by_tensors(weights.tensor_sha256(data))  # (3)
+        or _by_watermark(read)  # (4)
+        or _by_lineage(read)  # (5)
+    )
+
+
+def _by_tensors(digest: str) -> Trace | None:
+    delivery = _deliveries().filter(tensor_sha256=digest).first()
+    if delivery is not None:
+        return Trace("tensors", "exact", delivery.lora, delivery)
+    lora = _loras().filter(tensor_sha256=digest).first()
+    return None if lora is None else Trace("tensors", "exact", lora, None)
+
+
+def _by_watermark(read: Weights) -> Trace | None:
+    key = watermark_key()
+    ids = [_artefact(n) for n in Delivery.objects.values_list("artefact_id", flat=True)]
+    hits = watermark.search(watermark.read(read, key), key, ids, fpr=FPR)
+    found = [_deliveries().get(artefact_id=_number(hit.artefact_id)) for hit in hits]
+    if not found:
+        return None
+    return Trace("watermark", "certain", found[0].lora, found[0], tuple(found[1:]))
+
+
+def _by_lineage(read: Weights) -> Trace | None:
+    rows = list(_loras().order_by("pk"))
+    if not rows or not weights.adapters(read):
+        return None
+    known = np.stack([fingerprint.unpack(bytes(row.sketch)) for row in rows])
+    row, cosine = fingerprint.nearest(fingerprint.sketch(read, lineage_key()), known, 1)[0]
+    return Trace("lineage", "possible", rows[row], None) if _near(cosine) else None
+
+
+def _near(cosine: float) -> bool:
+    return abs(cosine) >= fingerprint.ALARM
+
+
+def _deliveries() -> QuerySet[Delivery]:
+    return Delivery.objects.select_related("lora__job__grant", "lora__job__request")
+
+
+def _loras() -> QuerySet[Lora]:
+    return Lora.objects.select_related("job__grant", "job__request")
+
+
+def _artefact(number: int) -> bytes:
+    return number.to_bytes(watermark.ID_BYTES, "big")
+
+
+def _number(artefact: bytes) -> int:
+    return int.from_bytes(artefact, "big")
+
+
+def _record(found: Trace, digest: str, by: Person | None, at: datetime) -> None:
+    """One row and one entry for each licence that the file falls under."""
+    with transaction.atomic():
+        for delivery in _named(found):
+            lora = found.lora if delivery is None else delivery.lora
+            row = TraceFound(
+                file_sha256=digest,
+                how=found.how,
+                band=found.band,
+                lora=lora,
+                delivery=delivery,
+                asked_by=by,
+                found_at=at,
+            )
+            row.event = append.append("trace.found", _logged(row), at=at)
+            row.save(force_insert=True)
+
+
+def _named(found: Trace) -> Sequence[Delivery | None]:
+    return (found.delivery, *found.others)
+
+
+def _logged(row: TraceFound) -> dict[str, object]:
+    return {
+        "trace_id": row.pk,
+        "file_sha256": row.file_sha256,
+        "how": row.how,
+        "band": row.band,
+        "lora_id": row.lora_id,
+        "delivery_id": row.delivery_id,
+    }

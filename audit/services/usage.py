@@ -1,0 +1,80 @@
+"""Reported uses of a delivered LoRA. Stage 9.
+
+Trusts the reporter for the facts and the grant for the limits. Every use is recorded and logged,
+the ones outside the terms too: the answer says what they go beyond.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from audit.core import uses
+from audit.core.uses import Use
+from audit.models import UseReport
+from registry.core import terms as words
+from registry.core.ids import new_id
+from registry.core.refusals import Refusal
+from registry.log import append
+from registry.models import Grant, Person
+from registry.selectors import core_grant, organisations_of
+from training.models import Delivery
+from training.services.faults import grant_code
+
+
+def use_report(
+    *, delivery: Delivery, by: Person, use: Use, note: str = "", at: datetime | None = None
+) -> UseReport | Refusal:
+    """Record one use by the delivery's recipient.
+
+    (1) the reporter acts for the recipient; (2) the words are of the vocabulary; (3) the units of
+    all reports of the grant are counted under its lock; (4) row and `use.reported` together.
+    Refusals: `wrong_state` for anybody else, `terms_invalid` for a word or number that is none.
+    """
+    at = at or timezone.now()
+    # (1)
+    if not organisations_of(by).filter(pk=delivery.recipient_id).exists():
+        return Refusal("wrong_state", "only the recipient reports uses")
+    # (2)
+    if use.medium not in words.MEDIA or use.quantity < 0 or not 2 <= len(use.country) <= 20:
+        return Refusal("terms_invalid", "medium, country or quantity")
+    with transaction.atomic():
+        # (3)
+        grant = Grant.objects.select_for_update().get(pk=delivery.lora.job.grant_id)
+        found = uses.outside(
+            core_grant(grant).terms, use, used=_used(grant), code=grant_code(grant, at)
+        )
+        # (4)
+        row = UseReport(
+            id=new_id("use"),
+            delivery=delivery,
+            reported_by=by,
+            medium=use.medium,
+            country=use.country,
+            quantity=use.quantity,
+            first_day=use.first_day,
+            note=note,
+            outside=list(found),
+            reported_at=at,
+        )
+        row.event = append.append("use.reported", _logged(row), at=at)
+        row.save(force_insert=True)
+    return row
+
+
+def _used(grant: Grant) -> int:
+    rows = UseReport.objects.filter(delivery__lora__job__grant=grant)
+    return rows.aggregate(units=Sum("quantity"))["units"] or 0
+
+
+def _logged(row: UseReport) -> dict[str, object]:
+    return {
+        "use_id": row.id,
+        "delivery_id": row.delivery_id,
+        "medium": row.medium,
+        "quantity": row.quantity,
+        "outside": list(row.outside),
+    }

@@ -1,0 +1,111 @@
+"""Auditing over HTTP: tracing, evidence and uses, and nothing across tenants."""
+
+import json
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from audit import cli
+from audit.models import UseReport
+from audit.verifier import pack as packs
+from audit.verifier import verify as verifier
+from registry.services import keyring, parties
+from tests.services.conftest import _keys, live
+from tests.services.studio import Studio
+from tests.services.test_audit_services import delivered, reporter
+
+__all__ = ["_keys", "live"]  # fixtures
+BINARY = "application/octet-stream"
+
+
+@pytest.fixture
+def studio(live, tmp_path, settings) -> Studio:
+    settings.STORAGE_DIR = tmp_path / "storage"
+    settings.ROOT_URLCONF = "audit.api.urls"
+    return Studio(live, tmp_path)
+
+
+def key(who, organisation) -> str:
+    return parties.api_key_create(person=who, organisation=organisation)[1]
+
+
+def as_(who, organisation, lang: str = "en") -> Client:
+    bearer = f"Bearer {key(who, organisation)}"
+    return Client(headers={"authorization": bearer, "accept-language": lang})
+
+
+def mallory(studio: Studio) -> Client:
+    person = studio.world.mallory.person
+    return as_(person, person.memberships.get().organisation)
+
+
+def test_the_case_over_http(studio):
+    made, data = delivered(studio)
+    charlie = as_(studio.world.charlie.person, studio.world.studio)
+    check_trace(studio, charlie, made, data)
+    check_evidence(studio, charlie, made, data)
+    check_uses(studio, made)
+
+
+def check_trace(studio, charlie, made, data):
+    answer = charlie.post("/api/v1/trace", data, content_type=BINARY)
+    body = answer.json()
+    assert (answer.status_code, body["found"], body["how"]) == (200, True, "file")
+    assert body["deliveries"] == [{"id": made.pk, "recipient": studio.world.client.pk}]
+    assert "score" not in body
+    assert "cosine" not in body
+    # mallory learns that the file is registered, and not for whom the copy was made.
+    stranger = mallory(studio).post("/api/v1/trace", data, content_type=BINARY).json()
+    assert stranger["found"] is True
+    assert not {"deliveries", "request", "grant"} & set(stranger)
+    broken = charlie.post("/api/v1/trace", b"no weights", content_type=BINARY)
+    assert (broken.status_code, broken.json()["code"]) == (422, "malformed")
+    assert Client().post("/api/v1/trace", data, content_type=BINARY).status_code == 401
+    assert charlie.post("/api/v1/trace", b"", content_type=BINARY).status_code == 400
+
+
+def test_a_file_larger_than_the_limit_is_refused(studio, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    charlie = as_(studio.world.charlie.person, studio.world.studio)
+    answer = charlie.post("/api/v1/trace", bytes(1001), content_type=BINARY)
+    assert (answer.status_code, answer.json()["code"]) == (413, "malformed")
+
+
+def check_evidence(studio, charlie, made, data):
+    address = f"/api/v1/deliveries/{made.pk}/evidence"
+    answer = charlie.get(address)
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "application/zip"
+    verdict = verifier.verify(packs.read(answer.content), keyring.trust_root(), data)
+    assert verdict.delivery_id == made.pk
+    assert mallory(studio).get(address).status_code == 404
+    assert charlie.get("/api/v1/deliveries/dlv_nothing/evidence").status_code == 404
+    assert Client().get(address).status_code == 401
+
+
+def check_uses(studio, made):
+    address = f"/api/v1/deliveries/{made.pk}/uses"
+    client = as_(reporter(studio), studio.world.client)
+    use = {"medium": "ad_tv", "country": "JP", "first_day": timezone.localdate().isoformat()}
+    answer = client.post(address, use, content_type="application/json")
+    assert (answer.status_code, answer.json()["outside"]) == (201, ["media"])
+    wrong = client.post(address, {**use, "quantity": -1}, content_type="application/json")
+    assert wrong.status_code == 422
+    assert mallory(studio).post(address, use, content_type="application/json").status_code == 404
+    assert UseReport.objects.count() == 1
+
+
+def test_the_command_traces_over_http(studio, live_server, tmp_path, capsys, settings):
+    made, data = delivered(studio)
+    settings.ALLOWED_HOSTS = ["*"]
+    (tmp_path / "renamed.safetensors").write_bytes(data)
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    bearer = key(studio.world.charlie.person, studio.world.studio)
+    asked = ["--url", live_server.url, "--key", bearer, "--lang", "en"]
+    assert cli.main(["trace", str(tmp_path / "renamed.safetensors"), *asked]) == 0
+    assert made.lora_id in capsys.readouterr().out
+    assert cli.main(["trace", str(tmp_path / "renamed.safetensors"), *asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["found"] is True
+    assert cli.main(["trace", str(tmp_path / "broken.safetensors"), *asked]) == 2
+    assert "422" in capsys.readouterr().err
