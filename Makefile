@@ -5,7 +5,7 @@ export OMP_NUM_THREADS := 1
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token \
+.PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token bench-trainer mutants \
         conformance e2e messages db
 
 help: ## this list
@@ -46,6 +46,12 @@ bench-watermark: ## how well the watermark is read back (QUICK=1: under a minute
 
 bench-token: ## how fast a worker checks a consent token (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_token
+
+bench-trainer: ## what a LoRA on the tiny base changes, and for whom (QUICK=1 for daily use)
+	@$(PY) -m tests.bench.bench_trainer
+
+mutants: ## take each guarding check out and see a test fail (minutes)
+	@$(PY) -m tests.mutants
 
 conformance: ## the public test vectors of every format we speak
 	@$(PY) -m tests.conformance

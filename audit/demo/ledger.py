@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from audit.demo.people import Unexpected
 from audit.demo.screen import STAGES
 from audit.demo.story import Story
 from registry.log import selectors
@@ -41,6 +42,8 @@ def summarise(story: Story, *, seconds: float) -> None:
         [[code, where] for code, where in screen.refused],
     )
     head = selectors.latest_checkpoint()
+    if head is None:
+        raise Unexpected("the log has no signed checkpoint")
     screen.say(
         f"ログ {head.size} 件、署名済みチェックポイント {head.root.hex()[:16]}…",
         f"log of {head.size} entries under a signed checkpoint",

@@ -85,14 +85,17 @@ class Visitor(Wire):
         self.human = human
         page = self._http.get(reverse("login"))
         form = {"username": human.username, "password": human.password}
-        form["csrfmiddlewaretoken"] = self._http.cookies.get("csrftoken", "")
+        form["csrfmiddlewaretoken"] = self._csrf()
         answer = self._http.post(reverse("login"), data=form, follow_redirects=False)
         if page.status_code != 200 or answer.status_code != 302:
             raise Unexpected(f"{human.username} could not sign in")
 
     def _once(self) -> dict[str, str]:
-        token = self._http.cookies.get("csrftoken", "")
-        return {**super()._once(), "X-CSRFToken": token, "Referer": settings.PUBLIC_URL}
+        referer = {"Referer": settings.PUBLIC_URL}
+        return {**super()._once(), "X-CSRFToken": self._csrf(), **referer}
+
+    def _csrf(self) -> str:
+        return self._http.cookies.get("csrftoken") or ""
 
     def enrol(self) -> None:
         """Enrol one's own key, once."""

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from tests.bench.report import report
 
 from tests import loras
+from tests.bench.report import report
 from tests.loras import lora
 from training.core.watermark import (
     CODED,

@@ -78,7 +78,7 @@ def claims(**changes) -> SimpleNamespace:
     return SimpleNamespace(**{**values, **changes})
 
 
-def decide(facts: Facts = FACTS, given=None, at: datetime = NOW) -> Admission | Refusal:
+def decide(facts=FACTS, given=None, at=NOW):
     return gate.decide(given or claims(), facts, at=at)
 
 

@@ -54,7 +54,7 @@ def send(studio, method, path, body=None, *, name="worker", at=None, proof=None,
     return answer
 
 
-def code(answer) -> str:
+def code(answer):
     return json.loads(answer.content)["code"]
 
 

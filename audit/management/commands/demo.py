@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     """Exit code 0 only when every stage and every refusal went as it must."""
 
     # The site has just been checked; the test-mode warning would stand above the story.
-    requires_system_checks: ClassVar = []
+    requires_system_checks = ()
     help = "Run the demonstration job against the running site."
 
     def add_arguments(self, parser: CommandParser) -> None:
