@@ -35,6 +35,11 @@ How = Literal["file", "tensors", "watermark", "lineage"]
 # near enough to be looked into by a person.
 Band = Literal["exact", "certain", "possible"]
 FPR: Final = 1e-9
+# Rows and columns of one layer (the largest known has 24,576), of all shapes together, and the
+# cubes of all ranks (800 layers of rank 256).
+MAX_SIDES: Final = 2**16
+MAX_ALL_SIDES: Final = 2**19
+MAX_WORK: Final = 2 * 10**10
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,22 @@ def _by_file(digest: str) -> Trace | None:
 
 def _by_content(data: bytes) -> Trace | None:
     read = weights.read(data)  # (2)
+    _require_affordable(read)
     return (
         _by_tensors(weights.tensor_sha256(data))  # (3)
         or _by_watermark(read)  # (4)
         or _by_lineage(read)  # (5)
     )
+
+
+def _require_affordable(read: Weights) -> None:
+    """Measuring costs memory with a layer's sides and time with its rank's cube, whatever the size
+    of the file: a stranger's 4 MB could ask for 40 GB. Raises `VerificationError("too_large")`."""
+    modules = weights.adapters(read)
+    sides = [sum(shape) for shape in {module.shape for module in modules}]
+    work = sum(module.rank**3 for module in modules)
+    if max(sides, default=0) > MAX_SIDES or sum(sides) > MAX_ALL_SIDES or work > MAX_WORK:
+        raise VerificationError("too_large", "layers or ranks beyond those of any base model")
 
 
 def _by_tensors(digest: str) -> Trace | None:

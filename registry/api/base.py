@@ -32,6 +32,8 @@ from registry.services.parties import api_key_digest
 
 REMEMBERED: Final = timedelta(days=1)
 _NOTED: Final = timedelta(minutes=1)
+# Members of answers that are shown once and stand nowhere in the database.
+_SHOWN_ONCE: Final = frozenset({"link"})
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def idempotent(handler: Handler) -> Handler:
         except BaseException:
             row.delete()
             raise
-        row.status, row.body = response.status_code, response.data
+        row.status, row.body = response.status_code, _kept(response.data)
         row.save(update_fields=["status", "body"])
         return response
 
@@ -164,6 +166,13 @@ def _repeated(row: IdempotencyKey, request: Request) -> Response:
     response = Response(row.body, status=row.status, content_type=kind)
     response["Idempotent-Replayed"] = "true"
     return response
+
+
+def _kept(body: Any) -> Any:
+    """What is remembered of an answer: not the secrets that are shown once."""
+    if not isinstance(body, Mapping):
+        return body
+    return {name: value for name, value in body.items() if name not in _SHOWN_ONCE}
 
 
 def _body_digest(request: Request) -> str:

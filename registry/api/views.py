@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -267,7 +269,7 @@ class CredentialOptions(ApiView):
     @extend_schema(request=None, responses=_OBJECT)
     def post(self, request: Request) -> Response:
         """`{challenge_id, options}` for `navigator.credentials.create`."""
-        return Response(parties.credential_enrol_begin(person=caller(request).person))
+        return Response(parties.credential_enrol_begin(person=_in_person(request)))
 
 
 class Credentials(ApiView):
@@ -276,11 +278,20 @@ class Credentials(ApiView):
     @extend_schema(request=EnrolmentInput, responses={201: _OBJECT})
     def post(self, request: Request) -> Response:
         """Enrol the caller's own key; nobody else's can be."""
-        who, given = caller(request), parsed(EnrolmentInput, request)
-        made = parties.credential_enrol_finish(person=who.person, **given)
+        person, given = _in_person(request), parsed(EnrolmentInput, request)
+        made = parties.credential_enrol_finish(person=person, **given)
         if isinstance(made, Refusal):
             return problems.refused(made, instance=request.path)
         return Response(present.credential(made), status=201)
+
+
+def _in_person(request: Request) -> Person:
+    """Whoever enrols a key. In live mode nobody by API key: it lies on servers, and whoever found
+    it there could enrol a key of their own and approve with it. Raises `PermissionDenied`."""
+    who = caller(request)
+    if settings.KYODAKU_MODE != "test" and who.organisation is not None:
+        raise PermissionDenied
+    return who.person
 
 
 def _answer(request: Request, found: dict[str, Any] | Refusal) -> Response:

@@ -207,15 +207,26 @@ def check(grant: Grant, *, at: datetime) -> list[Refusal]:
     capacities = {party.by for party in grant.parties}
     refusals += [
         Refusal(f"approval_missing:{by}", "no such party in the grant")
-        for by in ("talent", "agency_officer", "photo_copyright")
-        if by not in capacities and not (by == "agency_officer" and _independent(grant))
+        for by in ("talent", "photo_copyright")
+        if by not in capacities
+    ]
+    refusals += [
+        Refusal("approval_missing:agency_officer", talent) for talent in _without_agency(grant)
     ]
     return refusals
 
 
-def _independent(grant: Grant) -> bool:
-    """A talent without an agency says so by an authority of her own (`self`)."""
-    return any(p.by == "talent" and p.authority == "self" for p in grant.parties)
+def _without_agency(grant: Grant) -> list[str]:
+    """Talents for whom no officer signs. One without an agency says so herself (`self`).
+
+    Talent by talent: that one of them is independent says nothing about the others.
+    """
+    spoken_for = {p.subject for p in grant.parties if p.by == "agency_officer"}
+    return [
+        p.subject
+        for p in grant.parties
+        if p.by == "talent" and p.authority != "self" and p.subject not in spoken_for
+    ]
 
 
 def base_licence_refusals(bases: tuple[BaseModel, ...], terms: Terms) -> list[Refusal]:

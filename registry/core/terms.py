@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Final
+from unicodedata import category
 
 from registry.core.refusals import Locale, Refusal
 
@@ -111,6 +112,11 @@ _COUNTRIES: Final[Labels] = {
     WORLDWIDE: ("全世界", "worldwide"),
 }
 _MINOR_CEILING: Final = "sleeveless_legs"
+# No consent runs for ever, and calendars end at 9999: a later day would break every sweep.
+LAST_YEAR: Final = 2200
+MAX_TEXT: Final = 500
+# Unicode: control, format (bidi marks, zero width), surrogate, private, line, paragraph.
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Japan has had one offset and no summer time since 1951, so a fixed offset is the calendar.
 JST: Final = timezone(timedelta(hours=9))
 
@@ -227,6 +233,17 @@ def problems(terms: Terms, *, today: date) -> list[Problem]:
 def _text_problems(terms: Terms) -> list[Problem]:
     found = []
     for name, shortest in (("client", 1), ("product", 1), ("purpose", 10)):
+        text = getattr(terms, name)
+        # A line break would write lines of its own into the text that people sign; a direction
+        # mark would turn one around.
+        if len(text) > MAX_TEXT or any(category(c) in _UNSEEN for c in text):
+            found.append(
+                Problem(
+                    name,
+                    f"改行や制御文字を含まない{MAX_TEXT}文字以内で書いてください。",
+                    f"At most {MAX_TEXT} characters, without line breaks or control characters.",
+                )
+            )
         if len(getattr(terms, name).strip()) < shortest:
             found.append(
                 Problem(
@@ -265,6 +282,10 @@ def _date_problems(terms: Terms, today: date) -> list[Problem]:
     if terms.end < terms.start:
         return [
             Problem("end", "終了日は開始日より後にしてください。", "The end must follow the start.")
+        ]
+    if terms.end.year > LAST_YEAR:
+        return [
+            Problem("end", f"{LAST_YEAR}年までにしてください。", f"Not later than {LAST_YEAR}.")
         ]
     if terms.end < today:
         return [Problem("end", "終了日が過ぎています。", "The end has already passed.")]

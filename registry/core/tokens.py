@@ -298,7 +298,7 @@ def _check_log(claims: Claims, trust: TrustRoot) -> None:
     ):
         raise VerificationError("bad_signature", "the log holds another grant")
     for approval in claims.approvals:
-        _check_enrolment(approval, claims.log, head)
+        _check_enrolment(approval, claims.log, head, trust)
 
 
 def _head(note: str, trust: TrustRoot) -> checkpoint.Checkpoint:
@@ -312,7 +312,9 @@ def _head(note: str, trust: TrustRoot) -> checkpoint.Checkpoint:
     return head
 
 
-def _check_enrolment(approval: Approval, log: LogEvidence, head: checkpoint.Checkpoint) -> None:
+def _check_enrolment(
+    approval: Approval, log: LogEvidence, head: checkpoint.Checkpoint, trust: TrustRoot
+) -> None:
     key = approvals_module.thumbprint(canonical.unb64u(approval.cose_key))
     leaf = log.enrolments.get(key)
     if leaf is None:
@@ -325,6 +327,10 @@ def _check_enrolment(approval: Approval, log: LogEvidence, head: checkpoint.Chec
         or data.get("key") != key
     ):
         raise VerificationError("bad_signature", "the log enrolled another key")
+    # The grant's own word for it is the registry's; the log's was public before the grant was.
+    tested = data.get("assurance") != approvals_module.PASSKEY_ASSURANCE
+    if trust.mode == "live" and tested:
+        raise VerificationError("wrong_mode", "the log enrolled a test key")
 
 
 def _included(leaf: Leaf, head: checkpoint.Checkpoint) -> dict[str, Any]:

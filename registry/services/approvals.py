@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from webauthn import generate_authentication_options, options_to_json
 from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
@@ -27,7 +28,17 @@ from registry.core.refusals import Refusal
 from registry.log.append import append
 from registry.log.core import canonical
 from registry.log.core.errors import VerificationError
-from registry.models import Approval, Challenge, Credential, Grant, Lane, Person
+from registry.models import (
+    Approval,
+    Challenge,
+    Credential,
+    Grant,
+    Guardianship,
+    Lane,
+    Membership,
+    Person,
+    Representation,
+)
 from registry.services import keyring, vault
 from registry.services.grants import lock, log_end, move, request_move
 from registry.services.parties import challenge_take
@@ -73,7 +84,8 @@ def approval_begin(
 
 
 def _may_sign(grant: Grant, person: Person, by: str, at: datetime) -> Refusal | None:
-    """(1) nobody signs their own request for others; (2) it is their lane; (3) it is open."""
+    """(1) nobody signs their own request for others; (2) it is their lane, and the power behind it
+    stands today; (3) it is open."""
     # (1)
     requested = grant.request.submitted_by_id == person.id
     if requested and by in request_rules.NOT_BY_REQUESTER:
@@ -82,6 +94,8 @@ def _may_sign(grant: Grant, person: Person, by: str, at: datetime) -> Refusal | 
     lanes = Lane.objects.filter(grant=grant, person=person, by=by)
     if not lanes.exists():
         return Refusal("bad_signature", f"{person.id} is no {by} here")
+    if any(not _stands(lane, request_rules.jst_day(at)) for lane in lanes):
+        return Refusal("representation_ended", by)
     # (3)
     refusal = closed(grant)
     if refusal:
@@ -91,6 +105,22 @@ def _may_sign(grant: Grant, person: Person, by: str, at: datetime) -> Refusal | 
     if not lanes.filter(state=Lane.State.ASKED).exists():
         return Refusal("wrong_state", "answered already")
     return None
+
+
+def _stands(lane: Lane, day: date) -> bool:
+    """Whether the person still speaks for the agency, and the agency or guardian for the talent."""
+    if lane.by == "agency_officer":
+        return Representation.objects.filter(
+            id=lane.authority,
+            period__contains=day,
+            agency__memberships__person=lane.person_id,
+            agency__memberships__role=Membership.Role.OFFICER,
+            agency__memberships__active=True,
+        ).exists()
+    if lane.by == "guardian":
+        found = Guardianship.objects.filter(id=lane.authority, person=lane.person_id)
+        return found.filter(Q(ended_on__isnull=True) | Q(ended_on__gte=day)).exists()
+    return True
 
 
 def closed(grant: Grant) -> Refusal | None:
@@ -270,7 +300,8 @@ def approval_withdraw(
 
     One transaction: (1) it is the person's own consent; (2) the grant ends and every token of it
     reads `withdrawn`; (3) the key shares are destroyed, so the pictures never open again; (4) the
-    log tells it. None: it is done, also when it was done before.
+    log tells it. A grant that ended otherwise (its term, a refusal) keeps that state, and the
+    pictures go all the same. None: it is done, also when it was done before.
     """
     at = at or timezone.now()
     row = lock(grant.id)
@@ -279,11 +310,12 @@ def approval_withdraw(
     by = lanes.order_by("by").values_list("by", flat=True).first()
     if by is None:
         return Refusal("wrong_state", "only the talent or a guardian withdraws")
-    if row.state == "withdrawn":
+    if row.state == "withdrawn" or not lanes.exclude(state=Lane.State.WITHDRAWN).exists():
         return None
     # (2)
-    if not move(row, "withdrawn", at=at):
-        return Refusal("wrong_state", row.state)
+    ended = move(row, "withdrawn", at=at)
+    if not ended and selectors.live_grant(row.request) is not None:
+        return Refusal("wrong_state", row.state)  # a newer grant took its place: withdraw that one
     request_move(row.request, "withdrawn")
     lanes.update(state=Lane.State.WITHDRAWN, reason=reason, decided_at=at)
     # (3)
@@ -294,5 +326,6 @@ def approval_withdraw(
         {"grant_id": row.id, "grant_digest": row.digest, "party_id": person.id, "by": by},
         at=at,
     )
-    log_end(row, at=at)
+    if ended:
+        log_end(row, at=at)
     return None

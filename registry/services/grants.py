@@ -1,7 +1,8 @@
 """How a grant changes state: by compare-and-set, with its tokens, in one transaction with the log.
 
-Between stages 2 and 4. Every function locks the grant's row first and its tokens after it, so a
-withdrawal and a redemption never wait for each other in a circle.
+Between stages 2 and 4. Every function locks the request's row first, the grant's after it and its
+tokens last, so that a withdrawal never waits in a circle with a redemption, or with the requester
+who seals new pictures or queues a run.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ TOKEN_STATUS: Final = {
 
 
 def lock(grant_id: str) -> Grant:
-    """The grant's row, locked until the transaction ends. Raises `Grant.DoesNotExist`."""
+    """The grant's row and its request's, locked until the transaction ends.
+
+    Raises `Grant.DoesNotExist`.
+    """
+    request_id = Grant.objects.values_list("request_id", flat=True).get(id=grant_id)
+    TrainingRequest.objects.select_for_update(no_key=True).get(id=request_id)
     return Grant.objects.select_for_update(of=("self",)).select_related("request").get(id=grant_id)
 
 

@@ -71,6 +71,7 @@ def request_submit(
         sign_by=sign_by,
         at=at,
     )
+    found += _named(recipe, talents)
     if found:
         _log_refusal(requester, by, base_model, found, at)
         return found
@@ -89,6 +90,21 @@ def request_submit(
     request.talents.set(talents)
     append("request.submitted", _logged(request, talents), at=at)
     return request
+
+
+def _named(recipe: Mapping[str, Any], talents: Sequence[Talent]) -> list[Problem]:
+    """The recipe stands in signed statements for ever, so its words name none of the talents."""
+    words = _bare(" ".join(value for value in recipe.values() if isinstance(value, str)))
+    for talent in talents:
+        person = talent.person
+        names = map(_bare, (person.display_name, person.display_name_en, talent.kana))
+        if any(len(name) > 1 and name in words for name in names):
+            return [Problem("recipe", "本人の名前は使えません。", "Do not use a talent's name.")]
+    return []
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split()).casefold()
 
 
 def subject(talent: Talent, at: datetime) -> rules.Subject:

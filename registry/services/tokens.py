@@ -22,12 +22,14 @@ from registry.core.grants import Grant as CoreGrant
 from registry.core.ids import new_id
 from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
+from registry.core.terms import check_person
 from registry.log import selectors as log
 from registry.log.append import append
 from registry.log.models import Entry
 from registry.models import Approval, Grant, Lane, Representation, Token
 from registry.services import keyring
 from registry.services.grants import lock
+from registry.services.requests import subject
 
 LOG_WAIT_S: Final = 10.0
 WATERMARK_PROFILE: Final = "kyodaku-wm-1"
@@ -100,6 +102,7 @@ def _reasons(grant_id: str, run: tokens.RunRequest, at: datetime) -> list[Refusa
     }
     refusals = tokens.may_mint(core, given, run, runs_used=grant.runs_used, at=at)
     refusals += _representation_refusals(core, at)
+    refusals += _age_refusals(grant, core, at)
     if not refusals and grant.state != "active":
         refusals.append(Refusal("wrong_state", grant.state))
     return refusals
@@ -124,6 +127,20 @@ def _representation_refusals(grant: CoreGrant, at: datetime) -> list[Refusal]:
             id=party.authority, talent=party.subject, period__contains=day
         ).exists()
     ]
+
+
+def _age_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:
+    """A minor's rules hold at every run, whoever signed; at 18 what a guardian signed pauses."""
+    guarded = {party.subject for party in core.parties if party.by == "guardian"}
+    refusals = []
+    for talent in grant.request.talents.order_by("id"):
+        who = subject(talent, at)
+        refusals += check_person(core.terms, minor=who.minor)
+        if who.minor and not (who.has_guardian and talent.id in guarded):
+            refusals.append(Refusal("approval_missing:guardian", talent.id))
+        if not who.minor and talent.id in guarded:
+            refusals.append(Refusal("paused", talent.id))
+    return refusals
 
 
 def _evidence(grant: Grant, approvals: list[Approval]) -> tokens.LogEvidence:

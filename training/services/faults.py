@@ -61,6 +61,13 @@ def stop_code(job: TrainingJob, at: datetime) -> str | None:
     return grant_code(grant, at) or job.stop_code or None
 
 
+def _is_code(code: str) -> bool:
+    """A code of the catalogue, with a capacity after the colon at most: a worker may have sent it,
+    and nothing of a worker's words goes into the log."""
+    kind, _, party = code.partition(":")
+    return kind in refusals.CODES and (not party or party in grants_core.CAPACITIES)
+
+
 def job_end(
     job: TrainingJob,
     state: State,
@@ -75,7 +82,7 @@ def job_end(
 
     Call it inside `transaction.atomic`. The log entry holds ids, the code and counts only.
     """
-    code = refusal.code if refusal.kind in refusals.CODES else "training_failed"
+    code = refusal.code if _is_code(refusal.code) else "training_failed"
     found = TrainingJob.objects.filter(pk=job.pk, state__in=out_of)
     if fence is not None:
         found = found.filter(fence=fence)

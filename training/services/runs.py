@@ -112,6 +112,9 @@ def _check_statement(
         payload_type=provenance.PAYLOAD_TYPE,
         threshold=1,
     )
+    # One signature, the worker's: what nobody checks would go into evidence packs for ever.
+    if [row["keyid"] for row in statement["signatures"]] != [worker.jkt]:
+        raise VerificationError("malformed", "signatures beside the worker's")
     body = canonical.loads(payload)
     facts = facts_of(job)
     if isinstance(facts, Refusal):

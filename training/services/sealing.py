@@ -19,6 +19,7 @@ from registry.core.refusals import Refusal
 from registry.core.vault import unseal
 from registry.log import append
 from registry.log.core.errors import VerificationError
+from registry.models import Grant
 from registry.services import keyring, vault
 from training.core import fingerprint, provenance, watermark, weights
 from training.core.watermark import Key
@@ -109,12 +110,19 @@ def _proven(master: Weights) -> watermark.Proof:
     return watermark.verify_embedding(marked, key, artefact)
 
 
-def _seal(job: TrainingJob, proof: watermark.Proof, sketch: bytes, at: datetime) -> Lora:
+def _seal(
+    job: TrainingJob, proof: watermark.Proof, sketch: bytes, at: datetime
+) -> Lora | Refusal:
     with transaction.atomic():
+        # Measuring took its time: a withdrawal meanwhile has ended this, too.
+        grant = Grant.objects.select_for_update().get(pk=job.grant_id)
         row = TrainingJob.objects.select_for_update().get(pk=job.pk)
         known = Lora.objects.filter(job=row).first()
         if known is not None:  # somebody else sealed it while this one was measuring
             return known
+        code = grant_code(grant, at)
+        if code is not None:
+            return _ended(row, State.STOPPED, Refusal(code, "before sealing"), at)
         result: dict[str, Any] = row.result or {}
         lora = Lora(
             job=row,

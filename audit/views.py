@@ -1,0 +1,199 @@
+"""Public questions: is this file licensed, does this pack hold, what does the log say. Stage 9.
+
+Public pages: they show no name, no score and no recipient. "Not found" accuses nobody, and a fault
+of the service is never shown as "not found".
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from audit import selectors
+from audit.services import tracing
+from audit.services.tracing import Trace
+from audit.verifier import pack as packs
+from audit.verifier import verify as verifier
+from audit.verifier.steps import STEPS, Step, StepError
+from audit.verifier.verify import Verdict
+from registry import selectors as registry
+from registry.core.refusals import Refusal
+from registry.core.terms import CATEGORIES, Terms, label
+from registry.log import selectors as log
+from registry.log.core.errors import VerificationError
+from registry.services import keyring
+from registry.views.base import locale, said, viewer
+
+_ZIP: Final = b"PK\x03\x04"
+
+
+@require_http_methods(["GET", "POST"])
+def verify(request: HttpRequest) -> HttpResponse:
+    """V: one box. A LoRA is recognised, an evidence pack is verified step by step."""
+    context: dict[str, Any] = {}
+    file = request.FILES.get("file")
+    if request.method == "POST" and isinstance(file, UploadedFile):
+        data = file.read()
+        context = _pack(data) if data.startswith(_ZIP) else _lora(request, data)
+        context["name"] = file.name
+    elif request.method == "POST":
+        context = {"empty": True}
+    response = render(request, "audit/verify.html", context | {"now": timezone.now()})
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _lora(request: HttpRequest, data: bytes) -> dict[str, Any]:
+    found = tracing.trace(data=data, by=viewer(request))
+    if isinstance(found, Refusal):
+        return {"refused": said(found)}
+    if found is None:
+        return {"unknown": True}
+    return {"trace": _trace(request, found)}
+
+
+def _trace(request: HttpRequest, found: Trace) -> dict[str, Any]:
+    """What everybody may know; for the people of the case also the way to it."""
+    row = found.lora.job.request
+    person = viewer(request)
+    mine = person is not None and registry.requests_for(person).filter(pk=row.pk).exists()
+    return {
+        "how": found.how,
+        "band": found.band,
+        "lora": found.lora.pk,
+        "standing": found.standing(timezone.now()),
+        "merged": len(found.others),
+        "scope": scope(registry.core_grant(found.lora.job.grant).terms),
+        "request": row if mine else None,
+        "job": found.lora.job if mine else None,
+    }
+
+
+def scope(terms: Terms) -> dict[str, Any]:
+    """What a licence covers, for everybody: no client, no fee, no purpose."""
+    barred = tuple(word for word in CATEGORIES if word not in terms.categories)
+    return {
+        "media": label("media", terms.media, locale()),
+        "territory": label("territory", terms.territory, locale()),
+        "start": terms.start,
+        "end": terms.end,
+        "transformations": label("transformations", terms.transformations, locale()),
+        "exposure": label("exposure", (terms.exposure,), locale()),
+        "duties": label("duties", terms.duties, locale()),
+        "barred": label("categories", barred, locale()),
+    }
+
+
+def _pack(data: bytes) -> dict[str, Any]:
+    try:
+        verdict = verifier.verify(packs.read(data), keyring.trust_root())
+    except StepError as error:
+        steps = [_step(step, ok=True) for step in error.done]
+        steps.append(_step(error.failed, ok=False))
+        return {
+            "pack": {"ok": False, "steps": steps, "rest": _rest(len(steps)), "why": _why(error)}
+        }
+    except VerificationError as error:
+        failed = _step(Step(1, "files", ()), ok=False)
+        return {"pack": {"ok": False, "steps": [failed], "rest": _rest(1), "why": _why(error)}}
+    return {"pack": _verdict(verdict)}
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "steps": [_step(step, ok=True) for step in verdict.steps],
+        "lora": verdict.lora_id,
+        "as_of": verdict.as_of,
+        "standing": verdict.standing,
+        "mode": verdict.mode,
+        "grant_digest": verdict.grant_digest,
+        "scope": scope(verdict.grant.terms),
+    }
+
+
+def _step(step: Step, *, ok: bool) -> dict[str, Any]:
+    return {"number": step.number, "text": step.sentence(locale()), "ok": ok}
+
+
+def _rest(done: int) -> list[dict[str, Any]]:
+    """The steps that were not reached; the last one needs the LoRA itself."""
+    place = 0 if locale() == "ja" else 1
+    rows = list(STEPS.values())[done:-1]
+    return [{"number": done + i, "text": texts[place]} for i, texts in enumerate(rows, start=1)]
+
+
+def _why(error: VerificationError) -> dict[str, str]:
+    return {**said(Refusal(error.code, "")), "detail": error.detail}
+
+
+# --- the ledger -------------------------------------------------------------------------------
+
+
+@require_safe
+def ledger(request: HttpRequest) -> HttpResponse:
+    """L1: everything that happened, newest first; ids only."""
+    word = request.GET.get("q", "").strip()[:80]
+    kind = request.GET.get("type", "")
+    day, before = _day(request.GET.get("day", "")), request.GET.get("before", "")
+    lines, more = selectors.entries(
+        locale=locale(),
+        word=word,
+        event_type=kind if kind in selectors.EVENTS else "",
+        day=day,
+        before=int(before) if before.isdecimal() and len(before) < 16 else None,
+    )
+    query = request.GET.copy()
+    query["before"] = str(more)
+    kinds = [(name, selectors.event_words(name, locale())) for name in selectors.EVENTS]
+    context = {
+        "lines": lines,
+        "more": query.urlencode() if more is not None else "",
+        "q": word,
+        "kind": kind,
+        "day": day.isoformat() if day else "",
+        "kinds": kinds,
+        "checkpoint": log.latest_checkpoint(),
+        "filtered": bool(word or kind or day),
+    }
+    return render(request, "audit/ledger.html", context)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+@require_safe
+def entry(request: HttpRequest, index: int) -> HttpResponse:
+    """One entry: its words, its exact bytes, its proof and the checkpoint over it."""
+    row = selectors.entry(index)
+    if row is None:
+        raise Http404
+    shown = selectors.line(row, locale())
+    context = {
+        "line": shown,
+        "facts": [
+            {"name": name, "value": _plain(value), "id": selectors.is_id(value)}
+            for name, value in shown.data.items()
+        ],
+        "raw": bytes(row.payload).decode(),
+        "leaf_hash": bytes(row.leaf_hash).hex(),
+        "checkpoint": log.latest_checkpoint(),
+        "origin": settings.LOG_ORIGIN,
+    }
+    return render(request, "audit/entry.html", context)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,21 @@
+"""The addresses of the registry's pages."""
+
+from __future__ import annotations
+
+from django.contrib.auth import views as auth
+from django.urls import URLPattern, path
+
+from registry.views import consents, home, keys, lists
+
+urlpatterns: list[URLPattern] = [
+    path("", home.home, name="home"),
+    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("agency/", lists.inbox, name="agency-inbox"),
+    path("requests/", lists.requests, name="requests"),
+    path("my/", consents.consents, name="my-consents"),
+    path("my/keys", keys.keys, name="my-keys"),
+    path("my/grants/<str:grant_id>/withdraw", consents.withdraw, name="withdraw"),
+    path("grants/<str:grant_id>/refuse", consents.refuse, name="refuse"),
+    path("grants/<str:grant_id>/receipt", consents.receipt, name="receipt"),
+]

@@ -1,0 +1,75 @@
+"""Template words: names in the reader's language, state chips, digests that people can compare."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from registry.core import refusals
+from registry.views import words
+from registry.views.base import locale
+
+register = template.Library()
+_GROUP: Final = 4
+
+
+@register.filter
+def named(row: Any) -> str:
+    """A person's or a company's name; the English one where there is one and English is read."""
+    kind = "display_name" if hasattr(row, "display_name") else "name"
+    english = getattr(row, f"{kind}_en", "")
+    return str(english if english and locale() == "en" else getattr(row, kind))
+
+
+@register.filter
+def party(capacity: str) -> str:
+    """`talent` -> 本人."""
+    name = refusals.party_label(capacity, locale())
+    return name.removeprefix("the ").capitalize() if locale() == "en" else name
+
+
+@register.simple_tag
+def chip(kind: str, state: str) -> SafeString:
+    """A state as a coloured word."""
+    word, colour = words.KINDS[kind].get(state, (state, ""))
+    return format_html('<span class="chip {}">{}</span>', colour, word)
+
+
+@register.simple_tag
+def finding_chip(kind: str) -> SafeString:
+    """How a curation finding counts, as a coloured word."""
+    word, colour = words.FINDING[kind]
+    return format_html('<span class="chip {}">{}</span>', colour, word)
+
+
+@register.filter
+def start_of(digest: str) -> str:
+    """The first 16 hex digits in groups of four, to be compared by eye."""
+    return " ".join(digest[i : i + _GROUP] for i in range(0, 16, _GROUP))
+
+
+@register.filter
+def said_in(row: dict[str, str], name: str) -> str:
+    """`{{ finding|said_in:"why" }}`: the member in the reader's language."""
+    key = locale() if name == "text" else f"{name}_{locale()}"
+    return str(row.get(key, ""))
+
+
+@register.filter
+def duration(value: timedelta) -> str:
+    """A rough time for people: seconds under two minutes, else minutes."""
+    seconds = int(value.total_seconds())
+    if seconds < 120:
+        return _("%(n)s seconds") % {"n": seconds}
+    return _("%(n)s minutes") % {"n": round(seconds / 60)}
+
+
+@register.filter
+def unlocalized(value: float) -> str:
+    """A coordinate as SVG wants it, whatever the language's decimal sign."""
+    return f"{value:g}"

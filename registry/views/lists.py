@@ -1,0 +1,53 @@
+"""What waits for whom: the agency's inbox, the photographer's requests. Stage 2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from registry import selectors
+from registry.core.terms import Terms, label
+from registry.models import Person, TrainingRequest
+from registry.views.base import locale, signed_in
+
+
+@require_safe
+@signed_in
+def inbox(request: HttpRequest, person: Person) -> HttpResponse:
+    """Every case of the agency's talents, those that wait for an answer first."""
+    rows = [_line(row, person) for row in selectors.agency_requests(person)]
+    waiting = [row for row in rows if row["mine"]]
+    waiting.sort(key=lambda row: row["request"].sign_by)
+    rest = [row for row in rows if not row["mine"]]
+    return render(request, "registry/inbox.html", {"waiting": waiting, "rest": rest})
+
+
+@require_safe
+@signed_in
+def requests(request: HttpRequest, person: Person) -> HttpResponse:
+    """Every case that this person may see, newest first."""
+    rows = [_line(row, person) for row in selectors.requests_for(person)]
+    return render(request, "registry/requests.html", {"rows": rows})
+
+
+def _line(row: TrainingRequest, person: Person) -> dict[str, Any]:
+    """One case in a list: who, for what, until when, and who has answered."""
+    grant = selectors.grant_of(row)
+    lanes = selectors.lanes_for(grant) if grant else []
+    terms = Terms.from_payload(row.terms)
+    return {
+        "request": row,
+        "grant": grant,
+        "lanes": lanes,
+        "talents": [talent.person for talent in row.talents.select_related("person")],
+        "use": label("media", terms.media, locale()),
+        "product": terms.product,
+        "late": row.sign_by <= timezone.now(),
+        "mine": grant is not None
+        and grant.state == "asking"
+        and any(lane.person_id == person.id and lane.state == "asked" for lane in lanes),
+    }

@@ -1,0 +1,23 @@
+"""The addresses of the pages of cases and jobs."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from training import views
+
+urlpatterns: list[URLPattern] = [
+    path("agency/requests/<str:request_id>", views.agency_request, name="agency-request"),
+    path("my/requests/<str:request_id>", views.my_request, name="my-request"),
+    path("requests/<str:request_id>", views.request_detail, name="request-detail"),
+    path("requests/<str:request_id>/pictures/<str:picture_id>", views.picture, name="picture"),
+    path("requests/<str:request_id>/upload", views.upload, name="upload"),
+    path("requests/<str:request_id>/survey", views.survey, name="survey"),
+    path("requests/<str:request_id>/accept", views.accept, name="accept"),
+    path("requests/<str:request_id>/seal", views.seal, name="seal"),
+    path("requests/<str:request_id>/jobs", views.job_start, name="job-start"),
+    path("jobs/<str:job_id>", views.job, name="job"),
+    path("jobs/<str:job_id>/live", views.job_live, name="job-live"),
+    path("jobs/<str:job_id>/deliveries", views.deliver, name="deliver"),
+    path("jobs/<str:job_id>/deliveries/<str:delivery_id>/link", views.renew, name="renew-link"),
+]
