@@ -41,7 +41,7 @@ MUTANTS: Final = (
         "training/trainer/admission.py",
         'read_text(folder / "token.jws", missing="no_token")',
         'read_text(folder / "trust.json")',
-        "tests/trainer/test_program.py",
+        "tests/trainer/test_admission.py",
     ),
     Mutant(
         "dataset_mismatch (gate)",

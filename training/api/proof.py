@@ -32,8 +32,8 @@ View = Callable[Concatenate[HttpRequest, Worker, P], HttpResponse]
 def worker_only(method: str) -> Callable[[View[P]], Callable[..., HttpResponse]]:
     """A view for approved workers, called as view(request, worker, …).
 
-    (1) the method; (2) a proof for exactly this request; (3) never seen before; (4) an approved
-    worker's key.
+    (1) the method; (2) a proof for exactly this request; (3) an approved worker's key; (4) never
+    seen before: a stranger's proofs are not worth remembering.
     """
 
     def decorate(view: View[P]) -> Callable[..., HttpResponse]:
@@ -64,11 +64,13 @@ def _worker(request: HttpRequest, method: str) -> Worker | HttpResponse:
     except RequestDataTooBig:
         return problem(request, Refusal("image_too_large", "request body"), status=413)
     # (3)
+    worker = workers.worker_by_key(proof.jkt, at=at)
+    if isinstance(worker, Refusal):
+        return problem(request, worker, status=403)
+    # (4)
     try:
         with transaction.atomic():
             SeenProof.objects.create(jti=proof.jti, jkt=proof.jkt)
     except IntegrityError:
         return problem(request, Refusal("replayed", "proof of possession"), status=401)
-    # (4)
-    worker = workers.worker_by_key(proof.jkt, at=at)
-    return problem(request, worker, status=403) if isinstance(worker, Refusal) else worker
+    return worker

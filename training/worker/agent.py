@@ -159,7 +159,9 @@ class _Run:
 
     def whole(self) -> Outcome:
         """Run, report, wipe. The wipe happens whatever else does."""
-        (self.folder / "sealed").mkdir(parents=True, mode=0o700)
+        # One by one: `parents=True` would make the folder itself with the umask's mode.
+        self.folder.mkdir(mode=0o700)
+        (self.folder / "sealed").mkdir(mode=0o700)
         try:
             ended = self._ended()
         finally:
