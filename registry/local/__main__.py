@@ -47,7 +47,10 @@ def say(line: str = "") -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 done, 1 a problem that is explained, 130 interrupted."""
-    options = _parser().parse_args(argv)
+    options, rest = _parser().parse_known_args(argv)
+    if rest and options.run is not _test:
+        _parser().parse_args(argv)  # says what it does not know, and exits
+    options.rest = rest
     os.umask(0o077)  # what any program here writes is ours alone, unless it says otherwise
     for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sent, _interrupt)
@@ -83,7 +86,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("keys").set_defaults(run=_keys)
     test = commands.add_parser("test", add_help=False)
     test.set_defaults(run=_test)
-    test.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser
 
 
@@ -230,7 +232,7 @@ def _keys(options: argparse.Namespace) -> int:
 
 
 def _test(options: argparse.Namespace) -> int:
-    command = [sys.executable, "-m", "pytest", *options.arguments]
+    command = [sys.executable, "-m", "pytest", *options.rest]
     return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603
 
 
