@@ -1,16 +1,19 @@
 """The evidence pack as a container: read strictly, written in exactly one way. Stage 9, pure.
 
-A pack is a folder, or a zip file in the one form that `write` gives: stored, sorted by name, no
-dates, no comments, no extra fields. `read` parses that form only and then compares the bytes with
-what `write` would have made of the contents, so there is nothing in a pack that nobody looked at:
-no second file of one name, no bytes between members, no compression and so no bomb. Trusts nothing
-and verifies nothing of what the files say; that is `audit.verifier.verify`.
+A pack is a folder, or a zip file. `write` gives one form: stored, sorted by name, no dates, no
+comments, no extra fields. `read` takes that form, or the plain zip of another writer (people unpack
+and pack again), as long as there is nothing in it that nobody looked at: no second file of one
+name, nothing before, between or after the members, no size beyond a pack's. Trusts nothing and
+verifies nothing of what the files say; that is `audit.verifier.verify`.
 """
 
 from __future__ import annotations
 
+import io
+import itertools
 import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -57,24 +60,76 @@ def write(files: Mapping[str, bytes]) -> bytes:
 def read(data: bytes) -> dict[str, bytes]:
     """The files of a zipped pack. Raises `VerificationError("malformed")`.
 
-    (1) not larger than a pack may be; (2) members one after the other from the first byte, each
-    stored, each name once; (3) names and sizes are those of a pack; (4) the whole file is, byte for
-    byte, what `write` makes of them.
+    (1) not larger than a pack may be; (2) in our form: members one after the other from the first
+    byte, each stored, each name once, and the whole file byte for byte what `write` makes of them;
+    (3) or a plain zip of another writer; (4) but not our form with a few bytes changed in it.
     """
     if len(data) > MAX_PACK_BYTES:  # (1)
         raise _malformed(f"larger than {MAX_PACK_BYTES} bytes")
+    try:
+        return _own_form(data)  # (2)
+    except VerificationError:
+        files = _other_writer(data)  # (3)
+    own = write(files)
+    if len(own) == len(data):  # (4) Another writer differs in every header, damage in a place.
+        differing = sum(a != b for a, b in zip(own, data, strict=True))
+        if differing < 2 * len(files):
+            raise _malformed("changed in its zip headers")
+    return files
+
+
+def _other_writer(data: bytes) -> dict[str, bytes]:
+    """The files of a plain zip: contiguous members from the first byte, nothing after the end."""
+    if data[-_END.size :][:4] != _END_MAGIC:
+        raise _malformed("no plain zip: something follows its end")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = sorted(archive.infolist(), key=lambda m: m.header_offset)
+            _check_layout(members, archive.start_dir)
+            files = {m.filename: _content(archive, m) for m in members if not m.is_dir()}
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, zlib.error) as error:
+        raise _malformed(f"no plain zip: {type(error).__name__}") from error
+    _check(files)
+    return files
+
+
+def _check_layout(members: list[zipfile.ZipInfo], end: int) -> None:
+    """Each name once, and no room for anything between the members."""
+    if not 0 < len(members) <= MAX_FILES + 3:  # three folders
+        raise _malformed(f"more than {MAX_FILES} files, or none")
+    if len({m.filename for m in members}) != len(members):
+        raise _malformed("a name twice")
+    # Behind its data a member may have a descriptor (16 bytes) and, before it, an extra field.
+    starts = [*(m.header_offset for m in members), end]
+    for member, (start, following) in zip(members, itertools.pairwise(starts), strict=True):
+        least = _LOCAL.size + len(member.filename.encode()) + member.compress_size
+        if not 0 <= following - start - least <= 64:
+            raise _malformed("bytes between the members")
+    if starts[0] != 0:
+        raise _malformed("bytes before the first member")
+
+
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """One member, no longer than it may be, whatever it says of itself; its CRC is checked."""
+    if member.file_size > MAX_FILE_BYTES or member.flag_bits & 1:
+        raise _malformed(f"{member.filename[:80]!r} is too large or encrypted")
+    with archive.open(member) as file:
+        return file.read(MAX_FILE_BYTES + 1)
+
+
+def _own_form(data: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     position = 0
-    while data[position : position + 4] == _LOCAL_MAGIC:  # (2)
+    while data[position : position + 4] == _LOCAL_MAGIC:
         name, content, position = _member(data, position)
         if name in files:
             raise _malformed(f"{name} twice")
         if len(files) >= MAX_FILES:
             raise _malformed(f"more than {MAX_FILES} files")
         files[name] = content
-    _check(files)  # (3)
-    if write(files) != data:  # (4)
-        raise _malformed("not in the form of a pack; unpack it and give the folder")
+    _check(files)
+    if write(files) != data:
+        raise _malformed("not in our own form")
     return files
 
 

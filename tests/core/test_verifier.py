@@ -463,8 +463,37 @@ def test_a_zip_with_a_trick_is_not_read(data):
 def test_a_name_twice_is_not_read():
     one = packs.write({"pack.json": b"a"})
     member = one[: one.index(b"PK\x01\x02")]
-    with pytest.raises(VerificationError, match="twice"):
+    with pytest.raises(VerificationError, match="before the first member"):
         packs.read(member + one)
+    with pytest.warns(UserWarning, match="Duplicate"):
+        twice = zip_with(("pack.json", b"a"), ("pack.json", b"b"))
+    with pytest.raises(VerificationError, match="twice"):
+        packs.read(twice)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_pack_that_was_unpacked_and_packed_again_is_read(method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in honest().files.items():
+            archive.writestr(name, data)
+    assert packs.read(buffer.getvalue()) == honest().files
+
+
+def test_a_pack_packed_again_with_a_changed_file_fails_at_that_files_step():
+    changed = {**honest().files, "grant.json": flipped(honest().files["grant.json"], 9)}
+    members = list(changed.items())
+    assert packs.read(zip_with(*members))["grant.json"] == changed["grant.json"]
+    assert "grant.json" in refused(honest(), **{"grant.json": changed["grant.json"]}).files
+
+
+def test_a_member_hidden_between_others_is_not_read():
+    data = zip_with(("pack.json", b"a"), ("grant.json", b"b"))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        start = archive.start_dir
+    hidden = zip_with(("manifest.json", b"c" * 80))[: 30 + 13 + 80]
+    with pytest.raises(VerificationError):
+        packs.read(data[:start] + hidden + data[start:])
 
 
 def test_python_reads_the_zip_as_we_do():
