@@ -9,6 +9,5 @@ from typing import Final
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "use.reported": ("使用を報告", "use reported"),
     "trace.found": ("LoRAを特定", "LoRA traced to its licence"),
-    "recall.begun": ("回収を開始", "recall begun"),
     "evidence.exported": ("証跡一式を出力", "evidence pack exported"),
 }

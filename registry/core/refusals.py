@@ -352,6 +352,18 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The token asks for a watermark that this worker cannot embed.",
         "Update the worker and take the job again.",
     ),
+    "wrong_subject": (
+        "記録が、このファイルやこの学習についてのものではありません。",
+        "納品されたときのファイルと証跡の組み合わせを確かめてください。",
+        "The record is about another file or another run.",
+        "Check that the file and the evidence are those that were delivered together.",
+    ),
+    "too_large": (
+        "ファイルの中身が、扱える大きさを超えています。",
+        "LoRA(safetensors)そのものを選んでいるか確かめてください。",
+        "The file holds more than can be looked at.",
+        "Check that it is the LoRA (safetensors) itself.",
+    ),
     "frozen": (
         "このLoRAは凍結されています。",
         "凍結の理由(撤回・回収など)を登録簿で確かめてください。",
