@@ -37,7 +37,7 @@ Band = Literal["exact", "certain", "possible"]
 FPR: Final = 1e-9
 # Rows and columns of one layer (the largest known has 24,576), of all shapes together, and the
 # cubes of all ranks (800 layers of rank 256).
-MAX_SIDES: Final = 2**16
+MAX_SIDES: Final = 2**15
 MAX_ALL_SIDES: Final = 2**19
 MAX_WORK: Final = 2 * 10**10
 

@@ -84,6 +84,13 @@ class ApiView(APIView):
     authentication_classes = (ApiKeyAuthentication, SessionAuthentication)
     permission_classes = (IsAuthenticated,)
 
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        """An answer is for its caller: no browser and no proxy keeps it."""
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        return super().finalize_response(request, response, *args, **kwargs)
+
     def get_exception_handler(self) -> Callable[[Exception, Mapping[str, Any]], Response | None]:
         """RFC 9457 for every exception."""
         return problems.handler

@@ -174,7 +174,7 @@ def _unknown(field: str) -> Problem:
 
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", "50")
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
+    if len(text) > 4 or not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
         raise serializers.ValidationError({"limit": [f"1 to {MAX_PAGE}"]})
     return int(text)
 

@@ -314,8 +314,9 @@ def approval_withdraw(
         return None
     # (2)
     ended = move(row, "withdrawn", at=at)
-    if not ended and selectors.live_grant(row.request) is not None:
-        return Refusal("wrong_state", row.state)  # a newer grant took its place: withdraw that one
+    successor = None if ended else selectors.live_grant(row.request)
+    if successor is not None:  # newer pictures took its place while the person was deciding
+        return approval_withdraw(person=person, grant=successor, reason=reason, at=at)
     request_move(row.request, "withdrawn")
     lanes.update(state=Lane.State.WITHDRAWN, reason=reason, decided_at=at)
     # (3)

@@ -110,9 +110,7 @@ def _proven(master: Weights) -> watermark.Proof:
     return watermark.verify_embedding(marked, key, artefact)
 
 
-def _seal(
-    job: TrainingJob, proof: watermark.Proof, sketch: bytes, at: datetime
-) -> Lora | Refusal:
+def _seal(job: TrainingJob, proof: watermark.Proof, sketch: bytes, at: datetime) -> Lora | Refusal:
     with transaction.atomic():
         # Measuring took its time: a withdrawal meanwhile has ended this, too.
         grant = Grant.objects.select_for_update().get(pk=job.grant_id)
