@@ -7,9 +7,10 @@ answer no and "there is none" alike: cross-tenant questions get 404 and nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeVar
 
+from django.conf import settings
 from django.db.models import F, Func, IntegerField, Model, Q, QuerySet, Value
 from django.http import Http404
 from django.utils import timezone
@@ -158,6 +159,17 @@ def approvals_of(grant: Grant) -> list[Approval]:
 def credentials_of(person: Person) -> QuerySet[Credential]:
     """The keys with which a person may approve now, oldest first."""
     return person.credentials.filter(retired_at__isnull=True).order_by("enrolled_at", "id")
+
+
+def signing_keys(person: Person, at: datetime) -> list[Credential]:
+    """The keys that a new grant may list: the person's first, and later ones that have waited."""
+    waited = at - timedelta(hours=settings.NEW_KEY_WAIT_HOURS)
+    first = person.credentials.order_by("enrolled_at", "id").first()
+    return [
+        key
+        for key in credentials_of(person)
+        if (first is not None and key.pk == first.pk) or key.enrolled_at <= waited
+    ]
 
 
 def representation_on(talent: Talent, day: date) -> Representation | None:

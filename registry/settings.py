@@ -36,6 +36,11 @@ LOG_ORIGIN = env.text("KYODAKU_LOG_ORIGIN", None if LIVE else "kyodaku.invalid/t
 
 # --- promises with a number -------------------------------------------------------------------
 LEASE_SECONDS = env.integer("KYODAKU_LEASE_SECONDS", 9, least=2, most=30)
+# A further key of somebody who has one counts after this long: whoever steals a session cannot
+# enrol a key of their own and approve with it before its owner has seen it in the list.
+NEW_KEY_WAIT_HOURS = env.integer(
+    "KYODAKU_NEW_KEY_WAIT_HOURS", 72 if LIVE else 0, least=72 if LIVE else 0, most=720
+)
 STATUS_MAX_AGE = env.integer("KYODAKU_STATUS_MAX_AGE", 60, least=2, most=60)
 
 # --- Django -----------------------------------------------------------------------------------

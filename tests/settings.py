@@ -13,7 +13,9 @@ from pathlib import Path
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="kyodaku-tests-"))
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
-OWN_DATABASE = "DATABASE_URL" not in os.environ
+# A worker of pytest-xdist inherits the environment of the process that started it.
+NOWHERE = "postgresql://nobody@/kyodaku?host=/nonexistent"
+OWN_DATABASE = os.environ.get("DATABASE_URL", NOWHERE) == NOWHERE
 
 
 def _keys(folder: Path) -> None:
@@ -33,7 +35,7 @@ for name in [name for name in os.environ if name.startswith("KYODAKU_")]:
         del os.environ[name]
 os.environ |= {"KYODAKU_MODE": "test", "KYODAKU_HOME": str(SCRATCH)}
 os.environ["CELERY_BROKER_URL"] = "memory://"
-os.environ.setdefault("DATABASE_URL", "postgresql://nobody@/kyodaku?host=/nonexistent")
+os.environ.setdefault("DATABASE_URL", NOWHERE)
 
 from registry.settings import *  # noqa: E402
 

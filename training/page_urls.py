@@ -11,6 +11,11 @@ urlpatterns: list[URLPattern] = [
     path("my/requests/<str:request_id>", views.my_request, name="my-request"),
     path("requests/<str:request_id>", views.request_detail, name="request-detail"),
     path("requests/<str:request_id>/pictures/<str:picture_id>", views.picture, name="picture"),
+    path(
+        "requests/<str:request_id>/references/<str:reference_id>",
+        views.reference,
+        name="reference",
+    ),
     path("requests/<str:request_id>/upload", views.upload, name="upload"),
     path("requests/<str:request_id>/survey", views.survey, name="survey"),
     path("requests/<str:request_id>/accept", views.accept, name="accept"),

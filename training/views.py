@@ -25,7 +25,7 @@ from registry.core.terms import CATEGORIES, Terms, label
 from registry.models import Grant, Lane, Person, TrainingRequest
 from registry.views.base import NO_STORE, locale, said, signed_in, tell
 from training import selectors, tasks
-from training.models import Dataset, Delivery, Lora, Picture, TrainingJob
+from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
 from training.services import curation, datasets, delivery, engine, jobs, thumbnails
 
 State = TrainingJob.State
@@ -127,6 +127,7 @@ def _pictures(person: Person, row: TrainingRequest, dataset: Dataset | None) -> 
         "may_look": may_look,
         "readable": may_look and selectors.pictures_readable(row),
         "pictures": list(dataset.pictures.filter(accepted=True)) if may_look else [],
+        "reference_pictures": list(dataset.references.all()) if may_look else [],
     }
 
 
@@ -160,7 +161,24 @@ def picture(request: HttpRequest, person: Person, request_id: str, picture_id: s
         pk=picture_id, dataset__request=row
     )
     shown = found.first() if registry.may_see_pictures(person, row) else None
-    data = None if shown is None else thumbnails.picture_thumbnail(picture=shown)
+    return _image(None if shown is None else thumbnails.picture_thumbnail(picture=shown))
+
+
+@require_safe
+@signed_in
+def reference(
+    request: HttpRequest, person: Person, request_id: str, reference_id: str
+) -> HttpResponse:
+    """One small reference picture, for the same eyes: she must see who is taken for her."""
+    row = registry.access_request(person=person, request_id=request_id)
+    found = ReferencePicture.objects.select_related("dataset__request").filter(
+        pk=reference_id, dataset__request=row
+    )
+    shown = found.first() if registry.may_see_pictures(person, row) else None
+    return _image(None if shown is None else thumbnails.reference_thumbnail(reference=shown))
+
+
+def _image(data: bytes | Refusal | None) -> HttpResponse:
     if data is None or isinstance(data, Refusal):
         raise Http404
     return HttpResponse(

@@ -204,7 +204,7 @@ def _parties(request: TrainingRequest, at: datetime) -> list[Party | Refusal]:
     for talent in request.talents.select_related("person").order_by("id"):
         found += _parties_for(request, talent, at)
     holder = request.copyright_holder
-    found.append(_party(holder, "photo_copyright", holder.id, ""))
+    found.append(_party(holder, "photo_copyright", holder.id, "", at))
     return found
 
 
@@ -212,10 +212,10 @@ def _parties_for(request: TrainingRequest, talent: Talent, at: datetime) -> list
     day = rules.jst_day(at)
     representation = selectors.representation_on(talent, day)
     authority = "" if representation else "self"
-    found = [_party(talent.person, "talent", talent.id, authority)]
+    found = [_party(talent.person, "talent", talent.id, authority, at)]
     if talent.is_minor(day):
         guardians = selectors.guardians_on(talent, day)
-        found += [_party(g.person, "guardian", talent.id, g.id) for g in guardians]
+        found += [_party(g.person, "guardian", talent.id, g.id, at) for g in guardians]
         if not guardians:
             found.append(Refusal("approval_missing:guardian", talent.id))
     if representation:
@@ -223,15 +223,17 @@ def _parties_for(request: TrainingRequest, talent: Talent, at: datetime) -> list
         # Nobody signs for the agency what they asked for themselves.
         others = [person for person in officers if person.id != request.submitted_by_id]
         if others:
-            found.append(_party(others[0], "agency_officer", talent.id, representation.id))
+            found.append(_party(others[0], "agency_officer", talent.id, representation.id, at))
         else:
             found.append(Refusal("approval_missing:agency_officer", representation.agency_id))
     return found
 
 
-def _party(person: Person, by: str, subject_id: str, authority: str) -> Party | Refusal:
+def _party(
+    person: Person, by: str, subject_id: str, authority: str, at: datetime
+) -> Party | Refusal:
     """A party with the keys that count in this mode; `not_enrolled` without any."""
-    keys = list(selectors.credentials_of(person))
+    keys = selectors.signing_keys(person, at)
     if settings.KYODAKU_MODE != "test":
         keys = [key for key in keys if key.assurance != approvals.TEST_ASSURANCE]
     if not keys:

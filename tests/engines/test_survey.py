@@ -64,6 +64,12 @@ def test_alice_and_nobody_else_is_found_in_every_picture(report: Report) -> None
         assert [(face.band, face.sure, face.turn) for face in picture.faces] == [("match", True, 0)]
 
 
+def test_the_report_names_the_pictures_that_say_who_she_is(report: Report) -> None:
+    assert len(set(report.references.pictures)) == report.references.count == 4
+    other = replace(report, references=replace(report.references, pictures=("0" * 64,)))
+    assert report_digest(other) != report_digest(report)
+
+
 def test_her_set_is_blocked_by_the_craft_alone_and_sealed_with_reasons(report: Report) -> None:
     blocks = {finding.code: finding.kind for finding in report.findings if finding.kind != "warn"}
     assert blocks == {"same_outfit": "soft", "same_hair": "soft"}

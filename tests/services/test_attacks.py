@@ -18,6 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.services import tracing
+from registry import selectors
 from registry.core import dpop
 from registry.core.refusals import Refusal
 from registry.log.core import envelope
@@ -61,6 +62,20 @@ def post(client: Client, path: str, data: Any, **headers: str) -> Any:
 
 
 # --- keys and who may sign ------------------------------------------------------------------------
+
+
+def test_a_stolen_session_cannot_enrol_a_key_and_sign_with_it_at_once(world, settings):
+    settings.NEW_KEY_WAIT_HOURS = 72
+    begun = parties.credential_enrol_begin(person=world.alice.person)
+    thief = human("thief").soft
+    answer = thief.register(begun["options"] | {"excludeCredentials": []}, ORIGIN)
+    planted = parties.credential_enrol_finish(
+        person=world.alice.person, challenge_id=begun["challenge_id"], response=answer
+    )
+    keys = {key for p in world.asked().payload["parties"] for key in p["keys"]}
+    assert planted.thumbprint not in keys
+    later = selectors.signing_keys(world.alice.person, timezone.now() + timedelta(hours=73))
+    assert planted.thumbprint in {key.thumbprint for key in later}
 
 
 @pytest.mark.parametrize(("mode", "status"), [("test", 200), ("live", 403)])

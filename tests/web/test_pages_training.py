@@ -63,6 +63,16 @@ def test_alice_and_her_agency_see_the_very_pictures_small_and_uncached(studio):
             assert not image.getexif()
 
 
+def test_alice_sees_which_pictures_were_taken_for_her_and_charlie_does_not(studio):
+    studio.sealed()
+    alice = as_(studio.world.alice)
+    page = alice.get(f"/my/requests/{studio.request.pk}").content.decode()
+    shown = re.findall(r'src="(/requests/[^"]+/references/[^"]+)"', page)
+    assert len(shown) == 3
+    assert alice.get(shown[0])["Cache-Control"] == "no-store"
+    assert as_(studio.world.charlie).get(shown[0]).status_code == 404
+
+
 def test_nobody_else_sees_a_picture(studio):
     studio.sealed()
     picture = Picture.objects.all()[0]

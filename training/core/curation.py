@@ -129,6 +129,8 @@ class References:
     settings: dict[str, Any]
     skin_light: int
     skin_chroma: int
+    # SHA-256 of each reference, sorted: whoever signs has seen which pictures say who she is.
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

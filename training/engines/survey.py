@@ -8,6 +8,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -43,6 +44,7 @@ class Template:
     count: int
     skin_light: int
     skin_chroma: int
+    pictures: tuple[str, ...]
 
     def references(self) -> References:
         """What a report may say about the references: everything but the face."""
@@ -53,6 +55,7 @@ class Template:
             settings=self.settings,
             skin_light=self.skin_light,
             skin_chroma=self.skin_chroma,
+            pictures=self.pictures,
         )
 
     def dump(self) -> bytes:
@@ -65,6 +68,7 @@ class Template:
         """The inverse of `dump`. Raises ValueError or TypeError for anything else."""
         fields = json.loads(data)
         raw = b64decode(fields.pop("centroid"), validate=True)
+        fields["pictures"] = tuple(fields["pictures"])
         return cls(centroid=np.frombuffer(raw, "<f4").astype(np.float32), **fields)
 
 
@@ -86,7 +90,7 @@ def enrol(pictures: Sequence[Picture], engine: FaceEngine) -> Template | Refusal
     vectors = np.stack([face.embedding for _, face in seen])
     if float((vectors @ vectors.T).min()) < MIN_AGREEMENT:  # (3)
         return Refusal("no_references", "the references do not look like one person")
-    return _template(seen, engine)
+    return _template(seen, engine, [sha256(picture.data).hexdigest() for picture in pictures])
 
 
 def survey(
@@ -126,7 +130,7 @@ def pixels(picture: Picture) -> Rgb:
         return np.array(image.convert("RGB"))
 
 
-def _template(seen: list[tuple[Rgb, Face]], engine: FaceEngine) -> Template:
+def _template(seen: list[tuple[Rgb, Face]], engine: FaceEngine, digests: Sequence[str]) -> Template:
     total = np.sum([face.embedding for _, face in seen], axis=0)
     tones = np.array([skin(rgb, face) for rgb, face in seen])
     light, chroma = np.median(tones, axis=0)
@@ -138,6 +142,7 @@ def _template(seen: list[tuple[Rgb, Face]], engine: FaceEngine) -> Template:
         count=len(seen),
         skin_light=round(float(light)),
         skin_chroma=round(float(chroma)),
+        pictures=tuple(sorted(digests)),
     )
 
 

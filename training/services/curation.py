@@ -231,7 +231,7 @@ def report_of(payload: dict[str, Any]) -> Report:
     """The stored report, parsed back. Raises `TypeError` or `KeyError` when it is none."""
     return Report(
         profile=curation.Profile(**payload["profile"]),
-        references=curation.References(**payload["references"]),
+        references=_references(payload["references"]),
         pictures=tuple(_record(item) for item in payload["pictures"]),
         groups=tuple(
             curation.Group(item["respect"], tuple(item["pictures"])) for item in payload["groups"]
@@ -243,6 +243,10 @@ def report_of(payload: dict[str, Any]) -> Report:
         acceptances=tuple(Acceptance(**item) for item in payload["acceptances"]),
         format=payload["format"],
     )
+
+
+def _references(item: dict[str, Any]) -> curation.References:
+    return curation.References(**{**item, "pictures": tuple(item["pictures"])})
 
 
 def _record(item: dict[str, Any]) -> curation.PictureRecord:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from registry.core.refusals import Refusal
 from registry.services import vault
-from training.models import Picture
-from training.services.datasets import opened
+from training.models import Dataset, Picture, ReferencePicture
+from training.services.datasets import opened, reference_context
 
 SIDE: Final = 320
 MEDIA_TYPE: Final = "image/jpeg"
@@ -23,10 +23,20 @@ MEDIA_TYPE: Final = "image/jpeg"
 def picture_thumbnail(*, picture: Picture, side: int = SIDE) -> bytes | Refusal:
     """A JPEG of at most `side` pixels. `key_unavailable` after a withdrawal, for ever."""
     dataset = picture.dataset
+    return _small(dataset, picture.object_digest, dataset.pk, side)
+
+
+def reference_thumbnail(*, reference: ReferencePicture, side: int = SIDE) -> bytes | Refusal:
+    """The same for a picture that says who the talent is."""
+    dataset = reference.dataset
+    return _small(dataset, reference.object_digest, reference_context(dataset), side)
+
+
+def _small(dataset: Dataset, digest: str, context: str, side: int) -> bytes | Refusal:
     key = vault.dataset_key(request=dataset.request, dataset_id=dataset.pk)
     if isinstance(key, Refusal):
         return key
-    data = opened(picture.object_digest, key, context=dataset.pk)
+    data = opened(digest, key, context=context)
     if isinstance(data, Refusal):
         return data
     with Image.open(io.BytesIO(data)) as image:
