@@ -36,7 +36,7 @@ format: ## let ruff put everything in form
 db: ## the database alone, until Ctrl-C
 	@KYODAKU_MODE=test $(PY) -m registry.local db
 
-bench: bench-log bench-watermark bench-token ## every bench
+bench: bench-log bench-watermark bench-token bench-trainer ## every bench
 
 bench-log: ## the log's speed beside a peer's (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_log

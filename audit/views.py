@@ -89,6 +89,7 @@ def scope(terms: Terms) -> dict[str, Any]:
         "exposure": label("exposure", (terms.exposure,), locale()),
         "duties": label("duties", terms.duties, locale()),
         "barred": label("categories", barred, locale()),
+        "opened": label("categories", terms.categories, locale()),
     }
 
 

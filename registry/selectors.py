@@ -92,12 +92,6 @@ def access_grant(*, person: Person, grant_id: str) -> Grant:
     return _one(Grant.objects.filter(id=grant_id, request__in=seen).select_related("request"))
 
 
-def access_lane(*, person: Person, grant_id: str, by: str) -> Lane:
-    """This person's own lane in a grant; or Http404."""
-    lanes = Lane.objects.filter(grant_id=grant_id, person=person, by=by)
-    return _one(lanes.select_related("grant__request").order_by("id"))
-
-
 def access_organisation(*, person: Person, organisation_id: str) -> Organisation:
     """An organisation for which this person acts; or Http404."""
     return _one(organisations_of(person).filter(id=organisation_id))

@@ -33,7 +33,8 @@ _keys(SCRATCH / "keys")
 for name in [name for name in os.environ if name.startswith("KYODAKU_")]:
     if name != "KYODAKU_VECTORS":  # a developer's own settings must not decide a test
         del os.environ[name]
-os.environ |= {"KYODAKU_MODE": "test", "KYODAKU_HOME": str(SCRATCH)}
+# Nor may the file .env.
+os.environ |= {"KYODAKU_MODE": "test", "KYODAKU_HOME": str(SCRATCH), "KYODAKU_DOTENV": "none"}
 os.environ["CELERY_BROKER_URL"] = "memory://"
 os.environ.setdefault("DATABASE_URL", NOWHERE)
 

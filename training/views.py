@@ -106,6 +106,7 @@ def _scope(terms: Terms, row: TrainingRequest) -> dict[str, Any]:
         "exposure": label("exposure", (terms.exposure,), locale()),
         "exclusivity": label("exclusivity", (terms.exclusivity,), locale()),
         "barred": label("categories", barred, locale()),
+        "opened": label("categories", terms.categories, locale()),
         "max_runs": row.max_runs,
     }
 

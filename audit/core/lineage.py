@@ -1,7 +1,7 @@
 """Consent algebra: what may be done with something made of several consented works. Stage 9, pure.
 
 A merge, a continuation or a modification carries the intersection of its parents' permissions, the
-union of their duties and the earliest end (DESIGN 1.6). A scope is an element of a lattice ordered
+union of their duties and the earliest end. A scope is an element of a lattice ordered
 by `allows_less`; `meet` is its greatest lower bound, so the order of merging, merging twice and
 merging in steps make no difference, and no merge can widen what anybody agreed to. Trusts its
 caller that the terms are those of verified grants.

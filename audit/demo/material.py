@@ -22,6 +22,7 @@ def load(own: Path | None, references: Path | None) -> Photos:
             references=tuple(photos.load_folder(references)),
             second_person=planted,
             about=("ご自身の写真を使います。", "your own pictures are used"),
+            reason="試しの学習のため、指摘を承知で使います(a trial run, points noted)",
         )
     return Photos(
         talent=tuple(photos.load_folder(folder / "talent")),
@@ -33,4 +34,5 @@ def load(own: Path | None, references: Path | None) -> Photos:
             "composites of one public-domain NASA portrait (crop, light, background); the person "
             "shown is not connected with this product and has agreed to nothing",
         ),
+        reason="デモ用の写真のため、衣装と髪型が同じです(the same outfit and hair, on purpose)",
     )

@@ -47,14 +47,18 @@ def try_out(request_id: str, base: Path) -> dict[str, Any]:
     return measured
 
 
-def verify_offline(request_id: str, pack: bytes) -> str:
-    """Run `kyodaku verify` on the pack, with the network taken away where the system allows it."""
+def verify_offline(request_id: str, pack: bytes) -> tuple[str, bool]:
+    """Run `kyodaku verify` on the pack, with the network taken away where the system allows it.
+
+    Returns what it printed, and whether the network really was away.
+    """
     place = folder(request_id)
     (place / "evidence.zip").write_bytes(pack)
     # An auditor got this file once, from somewhere else.
     (place / "trust.json").write_bytes(keyring.trust_root().to_bytes())
+    away = _no_network()
     command = [
-        *_no_network(),
+        *away,
         sys.executable,
         "-m",
         "audit.cli",
@@ -68,7 +72,7 @@ def verify_offline(request_id: str, pack: bytes) -> str:
     done = subprocess.run(  # noqa: S603 - our own program
         command, capture_output=True, text=True, cwd=settings.BASE_DIR, timeout=120, check=False
     )
-    return done.stdout + done.stderr
+    return done.stdout + done.stderr, bool(away)
 
 
 def _no_network() -> list[str]:

@@ -24,7 +24,6 @@ from registry.log.models import Entry
 from training.core import weights
 from training.trainer.config import load_preset
 
-REASON: Final = "デモ用の写真のため、衣装と髪型が同じです(the same outfit and hair, on purpose)"
 JOB_LIMIT_S: Final = 900.0
 FINAL: Final = frozenset({"done", "refused", "stopped", "failed"})
 
@@ -37,6 +36,7 @@ class Photos:
     references: tuple[tuple[str, bytes], ...]
     second_person: bytes
     about: tuple[str, str]
+    reason: str  # why the craft's points are taken on; part of what everybody signs
 
 
 @dataclass
@@ -151,10 +151,12 @@ class Story:
         for code, kind in sorted({(item["code"], item["kind"]) for item in findings}):
             found = next(item for item in findings if item["code"] == code)
             self.screen.say(f"指摘 {code}: {found['ja']}", f"{kind}: {found['en']}")
-        for item in findings:
-            if item["kind"] not in {"soft", "review"}:
-                continue
-            body = {"code": item["code"], "reason": REASON, "picture": item.get("picture", "")}
+        open_points = [item for item in findings if item["kind"] in {"hard", "review"}]
+        if open_points:
+            named = ", ".join(f"{x['code']} {' '.join(x['pictures'])}" for x in open_points)
+            raise Unexpected(f"replace these pictures, or leave them out: {named}")
+        for code in sorted({item["code"] for item in findings if item["kind"] == "soft"}):
+            body = {"code": code, "reason": self.photos.reason}
             self.charlie.post(f"{address}/curation/accept", body).yes()
 
     # --- 2 and 3 ---------------------------------------------------------------------------------
@@ -293,10 +295,14 @@ class Story:
         )
         pack = self.charlie.get(f"/api/v1/deliveries/{self.delivery}/evidence")
         pack.yes()
-        self.screen.say(
-            "証跡一式をネットワークなしで検証", "evidence pack, verified with no network:"
-        )
-        verdict = receipts.verify_offline(self.request, pack.content)
+        verdict, away = receipts.verify_offline(self.request, pack.content)
+        if away:
+            self.screen.say("証跡一式をネットワークなしで検証", "evidence, network taken away:")
+        else:
+            self.screen.say(
+                "証跡一式を検証(この機械ではネットワークを切り離せません)",
+                "evidence (this machine does not let a program give its network up):",
+            )
         self.screen.console.print(verdict.rstrip(), markup=False)
         if "VERIFIED" not in verdict or "NOT VERIFIED" in verdict:
             raise Unexpected("the evidence pack does not verify")

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from audit.core import lineage
 from audit.models import TraceFound
 from registry.core.refusals import Refusal
 from registry.log import append
@@ -56,11 +57,16 @@ class Trace:
     others: tuple[Delivery, ...] = ()
 
     def standing(self, at: datetime) -> str:
-        """`in_force`, or the code by which the LoRA or its grant does not hold at `at`."""
-        code = grant_code(self.lora.job.grant, at)
-        if code is None and self.lora.state == Lora.State.FROZEN:
-            code = self.lora.frozen_code or "frozen"
-        return code or "in_force"
+        """`in_force`, or the gravest code by which one of the LoRAs found does not hold at `at`."""
+        loras = [self.lora, *(row.lora for row in self.others)]
+        return lineage.standing(_code(lora, at) for lora in loras) or "in_force"
+
+
+def _code(lora: Lora, at: datetime) -> str | None:
+    code = grant_code(lora.job.grant, at)
+    if code is None and lora.state == Lora.State.FROZEN:
+        code = lora.frozen_code or "frozen"
+    return code
 
 
 def trace(

@@ -5,7 +5,7 @@ A refusal is an expected outcome and therefore a value; a broken proof is an exc
 the pure core, not in a web translation catalogue, because the trainer, the worker and the offline
 verifier print them where no web framework is installed.
 
-Codes are permanent words (`field.md` 7 of the studies): retire one with a comment, never reuse it.
+Codes are permanent words: retire one with a comment, never reuse it.
 A code may carry a party after a colon, `approval_missing:talent`; the text is looked up without it.
 """
 
@@ -143,9 +143,9 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "Check the network and that the registry is running.",
     ),
     "withdrawn": (
-        "同意が撤回されたため、学習を止め、作りかけのものをすべて消しました。",
+        "同意が撤回されたため、この許諾では何も行いません。進行中の学習は止めます。",
         "この許諾では再開できません。必要なら新しい申請で改めて尋ねてください。",
-        "Consent was withdrawn: training stopped and everything half-made was wiped.",
+        "Consent was withdrawn: nothing more is done under it, and running training stops.",
         "It cannot be resumed under this grant; ask again with a new request if needed.",
     ),
     "revoked": (

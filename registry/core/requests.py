@@ -44,7 +44,7 @@ GRANT_STATES: Final[Mapping[str, frozenset[str]]] = {
 }
 LIVE_GRANT: Final = tuple(state for state, onward in GRANT_STATES.items() if onward)
 
-# Who may end a grant without a reason, at any time, with no veto of anybody (DESIGN 5.6).
+# Who may end a grant without a reason, at any time, with no veto of anybody.
 MAY_WITHDRAW: Final = frozenset({"talent", "guardian"})
 # Capacities in which a requester may never sign the own request.
 NOT_BY_REQUESTER: Final = frozenset(grants.CAPACITIES) - {"photo_copyright"}

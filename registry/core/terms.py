@@ -64,7 +64,7 @@ EXPOSURE: Final[Labels] = {
     "sleeveless_legs": ("袖なし・脚の露出まで", "sleeveless, legs"),
     "swimwear": ("水着まで", "swimwear"),
     "underwear": ("下着まで", "underwear"),
-    "above": ("それ以上", "above"),
+    "above": ("下着を超える露出", "beyond underwear"),
 }
 LIKENESS_PARTS: Final[Labels] = {
     "face": ("顔", "face"),
@@ -297,7 +297,7 @@ def check_person(
 ) -> list[Refusal]:
     """Rules about the person that no approval can lift.
 
-    A minor is never shown above `sleeveless_legs` nor in sexual content (DESIGN 5.4). `never` holds
+    A minor is never shown above `sleeveless_legs` nor in sexual content. `never` holds
     words of any vocabulary that the talent ruled out; an agency can lower, never raise.
     """
     refusals = []
@@ -345,7 +345,9 @@ def render(terms: Terms, locale: Locale, *, pictures: int, max_runs: int) -> str
         "exposure": _names(EXPOSURE, (terms.exposure,), locale),
         "exclusivity": _names(EXCLUSIVITY, (terms.exclusivity,), locale),
         "duties": _names(DUTIES, terms.duties, locale),
-        "barred": _names(CATEGORIES, barred, locale),
+        "barred": _names(CATEGORIES, barred, locale) or ("なし" if locale == "ja" else "none"),
+        "opened": _names(CATEGORIES, terms.categories, locale)
+        or ("なし" if locale == "ja" else "none"),
     }
     lines = _lines_ja(terms, shown, pictures, max_runs)
     if locale == "en":
@@ -371,6 +373,7 @@ def _lines_ja(terms: Terms, shown: Mapping[str, str], pictures: int, max_runs: i
         "この許諾は撮影の仕事の代わりに"
         + ("なります。" if terms.replaces_booked_shoot else "なりません。"),
         f"利用者の義務: {shown['duties']}",
+        f"特に許す分野: {shown['opened']}",
         f"使えない分野: {shown['barred']}",
         "ほかの会社への再許諾はできません。ここに書かれていない使い方はできません。",
         "いつでも撤回できます。撤回すると、進行中の学習は止まり、新しい利用はできなくなります。"
@@ -403,6 +406,7 @@ def _lines_en(terms: Terms, shown: Mapping[str, str], pictures: int, max_runs: i
         + ("replaces" if terms.replaces_booked_shoot else "does not replace")
         + " a booked shoot.",
         f"Duties of the user: {shown['duties']}",
+        f"Fields opened: {shown['opened']}",
         f"Barred fields: {shown['barred']}",
         "No sub-licence to other companies. What is not written here is not allowed.",
         "You may withdraw at any time: running training stops and no new use may be made."

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -170,7 +171,7 @@ def _start(supervisor: Supervisor, port: int) -> None:
         processes.sequencer(),
         processes.worker("worker", "default", processes=1, log=log("worker"), beat=True),
         processes.worker("gpu", "gpu", processes=1, log=log("gpu")),
-        processes.web(port),
+        processes.web(port, host=urlsplit(supervisor.env["KYODAKU_PUBLIC_URL"]).netloc),
     )
 
 

@@ -42,7 +42,7 @@ def read_dotenv(text: str) -> dict[str, str]:
 
 def load_dotenv(path: Path) -> None:
     """Put the file's values where the environment has none. A missing file is no error."""
-    if not path.is_file():
+    if not path.is_file() or os.environ.get("KYODAKU_DOTENV") == "none":
         return
     for name, value in read_dotenv(path.read_text(encoding="utf-8")).items():
         os.environ.setdefault(name, value)

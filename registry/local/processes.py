@@ -136,11 +136,12 @@ def _stop(process: subprocess.Popen[bytes], seconds: float) -> None:
         process.wait()
 
 
-def answers(url: str) -> bool:
-    """Whether an HTTP GET of `url` gives 200."""
+def answers(url: str, host: str = "") -> bool:
+    """Whether an HTTP GET of `url` gives 200; `host` is the name the site answers to."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    asked = urllib.request.Request(url, headers={"Host": host} if host else {})  # noqa: S310
     try:
-        with opener.open(url, timeout=2) as response:
+        with opener.open(asked, timeout=2) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -206,7 +207,7 @@ def worker(name: str, queue: str, *, processes: int, log: Path, beat: bool = Fal
     )
 
 
-def web(port: int, *, processes: int = 1) -> Program:
+def web(port: int, *, processes: int = 1, host: str = "") -> Program:
     """granian serving the site on 127.0.0.1; ready when the database answers through it."""
     return Program(
         "web",
@@ -216,6 +217,6 @@ def web(port: int, *, processes: int = 1) -> Program:
             *("--blocking-threads", "4", "--workers-kill-timeout", "5"),
             "registry.wsgi:application",
         ],
-        ready=lambda: answers(f"http://127.0.0.1:{port}/readyz"),
+        ready=lambda: answers(f"http://127.0.0.1:{port}/readyz", host),
         patience=120.0,
     )

@@ -49,6 +49,16 @@ def test_the_same_terms_always_read_the_same(terms, locale):
     assert len(t.text_digest(first)) == 64
 
 
+@pytest.mark.parametrize(
+    ("locale", "line"), [("ja", "特に許す分野: 酒"), ("en", "Fields opened: alcohol")]
+)
+def test_what_is_allowed_beyond_the_ordinary_is_named_in_the_signed_text(locale, line):
+    opened = replace(TERMS, categories=("alcohol",))
+    assert line in t.render(opened, locale, pictures=15, max_runs=1).splitlines()
+    plain = t.render(replace(TERMS, categories=()), locale, pictures=15, max_runs=1)
+    assert any(said in plain for said in ("特に許す分野: なし", "Fields opened: none"))
+
+
 @given(ANY_TERMS)
 def test_what_is_not_allowed_is_named_as_barred(terms):
     text = t.render(terms, "en", pictures=15, max_runs=1)

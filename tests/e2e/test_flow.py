@@ -40,7 +40,12 @@ def told(tmp_path_factory) -> str:
         [sys.executable, "-m", "registry.local", "up", "--check"],
         cwd=ROOT,
         env={k: os.environ[k] for k in os.environ if k in kept or k.startswith("PIP_")}
-        | {"KYODAKU_MODE": "test", "KYODAKU_HOME": str(home), "KYODAKU_ENGINE_DIR": pack},
+        | {
+            "KYODAKU_DOTENV": "none",
+            "KYODAKU_MODE": "test",
+            "KYODAKU_HOME": str(home),
+            "KYODAKU_ENGINE_DIR": pack,
+        },
         capture_output=True,
         text=True,
         timeout=540,

@@ -1,5 +1,6 @@
 """A wrong setting stops the start and names itself."""
 
+import os
 import re
 from pathlib import Path
 
@@ -78,11 +79,19 @@ def test_libpq_and_we_read_the_same_address_alike(password, host, port):
 
 def test_a_dotenv_file_never_overrides_the_environment(tmp_path, given_value, monkeypatch):
     monkeypatch.delenv("KYODAKU_Y", raising=False)
+    monkeypatch.delenv("KYODAKU_DOTENV", raising=False)
     given_value("from the environment")
     (tmp_path / ".env").write_text(f"# comment\n{NAME}=from the file\nKYODAKU_Y='quoted'\n")
     env.load_dotenv(tmp_path / ".env")
     assert env.text(NAME) == "from the environment"
     assert env.text("KYODAKU_Y") == "quoted"
+
+
+def test_the_tests_read_no_dotenv_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("KYODAKU_Y", raising=False)
+    (tmp_path / ".env").write_text("KYODAKU_Y=1\n")
+    env.load_dotenv(tmp_path / ".env")
+    assert "KYODAKU_Y" not in os.environ
 
 
 def test_a_dotenv_line_that_is_no_setting_is_named():

@@ -549,3 +549,24 @@ def test_no_name_and_no_picture_hash_is_in_the_log(studio, lora):
     for told in ("alice", "charlie", "kadoma", *(h for row in hashes for h in row)):
         assert told not in text
     assert all(json.loads(row)["type"] for row in rows)
+
+
+def test_whose_face_it_is_is_never_decided_by_whoever_asks(studio):
+    dataset = studio.curated()
+    dataset.curation["findings"].append(
+        {"code": "unlike_face", "kind": "review", "pictures": ["p001"], "count": 1}
+    )
+    dataset.save()
+    answers = [
+        curation.advice_accept(
+            dataset=dataset,
+            code="unlike_face",
+            reason="it is her",
+            by=who.person,
+            picture="p001",
+        )
+        for who in (studio.world.charlie, studio.world.alice)
+    ]
+    assert getattr(answers[0], "detail", None) == "unlike_face"
+    assert answers[0].code == "self_approval"
+    assert answers[1].by == studio.world.alice.person.pk

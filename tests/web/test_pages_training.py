@@ -246,8 +246,23 @@ def test_a_job_page_asks_for_itself_until_the_job_has_ended(studio):
     ended = charlie.get(f"/jobs/{job.pk}/live")
     assert "hx-get" not in ended.content.decode()
     shown = text(ended)
-    assert "Consent was withdrawn: training stopped" in shown
+    assert "Consent was withdrawn: nothing more is done" in shown
     assert "files wiped: 7, files left: 0" in shown
+
+
+def test_a_stop_without_a_report_is_never_called_confirmed(studio):
+    job = pages.running(studio)
+    with transaction.atomic():
+        faults.job_end(
+            job,
+            faults.State.STOPPED,
+            Refusal("withdrawn", "no report"),
+            at=timezone.now(),
+            out_of=faults.HELD,
+        )
+    shown = text(as_(studio.world.charlie).get(f"/jobs/{job.pk}/live"))
+    assert "Stop confirmed" not in shown
+    assert "has not said that it wiped its work" in shown
 
 
 def test_mallory_sees_no_job(studio):

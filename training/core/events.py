@@ -18,7 +18,7 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "run.stopped": ("学習を停止し消去", "run stopped and wiped"),
     "run.failed": ("学習が失敗", "run failed"),
     "run.finished": ("学習を完了", "run finished"),
-    "lora.sealed": ("LoRAに透かしを入れ封印", "LoRA watermarked and sealed"),
+    "lora.sealed": ("透かしを確かめLoRAを封印", "watermark proven, LoRA sealed"),
     "lora.frozen": ("LoRAを凍結", "LoRA frozen"),
     "delivery.made": ("納品", "delivery made"),
     "delivery.fetched": ("納品物の受け取り", "delivery fetched"),

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from registry import selectors as registry
 from registry.core.refusals import Refusal
 from registry.log import append
 from registry.models import Grant, Person
@@ -138,7 +139,8 @@ def advice_accept(
 ) -> Acceptance | Refusal:
     """Take on one point of the report with a reason. `curation_blocked` where nobody may.
 
-    The reason becomes part of what people sign. `picture` names one picture of the report.
+    The reason becomes part of what people sign. `picture` names one picture of the report. Whose
+    face it is, is never decided by whoever asks: `self_approval` for a review point.
     """
     acceptance = Acceptance(code, reason.strip(), by.pk, picture)
     with transaction.atomic():
@@ -148,6 +150,9 @@ def advice_accept(
         kinds = {f["kind"] for f in row.curation["findings"] if f["code"] == code}
         if not acceptance.reason or not kinds & {"soft", "review"}:
             return Refusal("curation_blocked", code)
+        asks = registry.organisations_of(by).filter(pk=row.request.requester_id).exists()
+        if "review" in kinds and asks:
+            return Refusal("self_approval", code)
         kept = [a for a in row.acceptances if (a["code"], a["picture"]) != (code, picture)]
         row.acceptances = [*kept, dataclasses.asdict(acceptance)]
         row.save(update_fields=["acceptances"])

@@ -214,9 +214,15 @@ def delivery_fetch(*, link: str, at: datetime | None = None) -> bytes | Refusal:
     return data
 
 
-def link_renew(*, delivery: Delivery, at: datetime | None = None) -> Delivery:
-    """Put a new link in place of an old one; the returned row's `link` is its token, shown once."""
+def link_renew(*, delivery: Delivery, at: datetime | None = None) -> Delivery | Refusal:
+    """Put a new link in place of an old one; the returned row's `link` is its token, shown once.
+
+    Refused as a new delivery would be.
+    """
     at = at or timezone.now()
+    refusal = _allowed(delivery.lora, delivery.recipient, at)
+    if refusal is not None:
+        return refusal
     link = secrets.token_urlsafe(32)
     Delivery.objects.filter(pk=delivery.pk).update(
         link_token_hash=_link_hash(link), expires_at=at + timedelta(days=LINK_DAYS)

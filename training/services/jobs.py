@@ -20,7 +20,7 @@ from registry.log import append
 from registry.models import Grant, Lane, TrainingRequest
 from registry.services import tokens
 from training.models import Dataset, TrainingJob, Worker
-from training.services.faults import HELD, LIVE, State, grant_code, job_end, stop_code
+from training.services.faults import HELD, State, grant_code, job_end, stop_code
 from training.trainer.config import Recipe
 
 MAX_ATTEMPTS: Final = 3
@@ -229,8 +229,3 @@ def _refuse_ended(job: TrainingJob, at: datetime) -> bool:
         return False
     with transaction.atomic():
         return job_end(job, State.REFUSED, Refusal(code), at=at, out_of=(State.QUEUED,))
-
-
-def live_jobs(request: TrainingRequest) -> int:
-    """How many runs of a request are not over yet."""
-    return TrainingJob.objects.filter(request=request, state__in=LIVE).count()
