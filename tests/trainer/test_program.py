@@ -235,10 +235,11 @@ def test_the_death_of_the_agent_reaches_the_trainer(tmp_path):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "told").exists() and time.monotonic() < deadline:
+    told, deadline = tmp_path / "told", time.monotonic() + 20
+    # The file is there a moment before its word is.
+    while not (told.exists() and told.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert (tmp_path / "told").read_text() == "yes"
+    assert told.read_text() == "yes"
 
 
 def test_a_recipe_is_part_of_what_a_checkpoint_belongs_to():
