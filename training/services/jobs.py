@@ -117,7 +117,7 @@ def _not_made(grant: Grant | None, at: datetime) -> list[Refusal]:
 def job_claim(
     *, worker: Worker, at: datetime | None = None
 ) -> tuple[TrainingJob, str] | Refusal | None:
-    """Give the oldest waiting job of the worker's pool to it, with a token for its key.
+    """Give the oldest waiting job to this worker, with a token for its key and its pool.
 
     `None` when nothing waits. A refusal to mint ends the job, logged as `run.refused`.
     """
