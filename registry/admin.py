@@ -36,6 +36,7 @@ SHOWN = [
     models.BaseModelLicence,
     models.Credential,
     models.Grant,
+    models.GrantHold,
     models.Guardianship,
     models.Lane,
     models.Membership,

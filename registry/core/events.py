@@ -22,6 +22,7 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "approval.withdrawn": ("同意を撤回", "consent withdrawn"),
     "grant.made": ("許諾が成立", "grant made"),
     "grant.paused": ("許諾を一時停止", "grant paused"),
+    "grant.resumed": ("許諾の停止理由を解除", "a pause of a grant lifted"),
     "grant.ended": ("許諾が終了", "grant ended"),
     "token.refused": ("トークンの発行を拒否", "token refused"),
     "token.minted": ("学習許可トークンを発行", "consent token minted"),

@@ -11,6 +11,7 @@ from registry.models.clearance import (
     Token,
     TrainingRequest,
 )
+from registry.models.holds import GrantHold
 from registry.models.parties import (
     ApiKey,
     Credential,
@@ -30,6 +31,7 @@ __all__ = [
     "Challenge",
     "Credential",
     "Grant",
+    "GrantHold",
     "Guardianship",
     "IdempotencyKey",
     "KeyShare",

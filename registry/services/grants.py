@@ -13,11 +13,11 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
+from registry.core import holds, status_list
 from registry.core import requests as rules
-from registry.core import status_list
 from registry.core.grants import Grant as CoreGrant
 from registry.log.append import append
-from registry.models import Grant, Token, TrainingRequest
+from registry.models import Grant, GrantHold, Person, Token, TrainingRequest
 
 # What the tokens of a grant say once it is in a state. 3, withdrawn, wins over everything.
 TOKEN_STATUS: Final = {
@@ -87,13 +87,44 @@ def log_end(grant: Grant, *, at: datetime) -> str:
 
 
 @transaction.atomic
-def grant_pause(*, grant_id: str, at: datetime) -> bool:
-    """Pause an active grant for review: its tokens are suspended, running jobs stop."""
+def grant_pause(*, grant_id: str, reason: str, at: datetime, ref: str = "") -> bool:
+    """Hold a grant for a cause: its tokens are suspended, running jobs stop.
+
+    `reason` is a word of `registry.core.holds`, `ref` the id of what caused it. A paused grant
+    takes further causes. False, having changed nothing, when it neither holds nor is paused, or is
+    held for this already. Raises `ValueError` for an unknown word.
+    """
+    if reason not in holds.REASONS:
+        raise ValueError(f"not a reason to pause: {reason}")
     grant = lock(grant_id)
-    if not move(grant, "paused", at=at):
+    held = GrantHold.objects.filter(grant=grant, lifted_at=None, reason=reason).exists()
+    if held or not (grant.state == "paused" or move(grant, "paused", at=at)):
         return False
-    append("grant.paused", {"grant_id": grant.id, "grant_digest": grant.digest}, at=at)
+    GrantHold.objects.create(grant=grant, reason=reason, ref=ref, placed_at=at)
+    append("grant.paused", {**_named(grant), "reason": reason}, at=at)
     return True
+
+
+@transaction.atomic
+def grant_resume(*, grant_id: str, reason: str, by: Person | None, at: datetime) -> bool:
+    """Lift one cause; the grant holds again when it was the last. Always somebody's decision.
+
+    The caller has made sure that the cause is gone. `by` is None for an operator without a person
+    of the registry. False, having changed nothing, when the grant is not held for this reason.
+    """
+    grant = lock(grant_id)
+    open_ = GrantHold.objects.filter(grant=grant, lifted_at=None)
+    if grant.state != "paused" or not open_.filter(reason=reason).exists():
+        return False
+    open_.filter(reason=reason).update(lifted_at=at, lifted_by=by)
+    if not open_.exists() and not move(grant, "active", at=at):
+        raise RuntimeError(f"grant {grant.id} changed under its lock")
+    append("grant.resumed", {**_named(grant), "reason": reason, "state": grant.state}, at=at)
+    return True
+
+
+def _named(grant: Grant) -> dict[str, str]:
+    return {"grant_id": grant.id, "grant_digest": grant.digest}
 
 
 @transaction.atomic

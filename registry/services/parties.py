@@ -132,7 +132,7 @@ def representation_end(
     row.save()
     if ended_on < jst_day(at):
         for grant_id in _grants_resting_on(row):
-            grants.grant_pause(grant_id=grant_id, at=at)
+            grants.grant_pause(grant_id=grant_id, reason="representation", ref=row.id, at=at)
     row.refresh_from_db()
     return row
 
