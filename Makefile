@@ -6,7 +6,7 @@ export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token bench-trainer mutants \
-        conformance e2e messages db
+        conformance fuzz e2e messages db
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ mutants: ## take each guarding check out and see a test fail (minutes)
 
 conformance: ## the public test vectors of every format we speak
 	@$(PY) -m tests.conformance
+
+fuzz: ## every parser under atheris, SECONDS_EACH=600 of CPU each (QUICK=1: seconds)
+	@$(PY) -m tests.fuzz
 
 e2e: ## the tests in a real browser
 	@$(PY) -m pytest -m browser tests

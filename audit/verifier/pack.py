@@ -36,6 +36,16 @@ _LOCAL: Final = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL: Final = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _END: Final = struct.Struct("<4sHHHHIIH")
 _LOCAL_MAGIC, _CENTRAL_MAGIC, _END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+# What the standard library raises for a zip that is none.
+_UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 # 1980-01-01 00:00, the first instant of the format: a pack has no date of its own.
 _DATE: Final = 0x21
 
@@ -86,8 +96,9 @@ def _other_writer(data: bytes) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = sorted(archive.infolist(), key=lambda m: m.header_offset)
             _check_layout(members, archive.start_dir)
-            files = {m.filename: _content(archive, m) for m in members if not m.is_dir()}
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, zlib.error) as error:
+            named = [m for m in members if not m.filename.endswith("/")]
+            files = {m.filename: _content(archive, m) for m in named}
+    except _UNREADABLE as error:
         raise _malformed(f"no plain zip: {type(error).__name__}") from error
     _check(files)
     return files
@@ -113,6 +124,8 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """One member, no longer than it may be, whatever it says of itself; its CRC is checked."""
     if member.file_size > MAX_FILE_BYTES or member.flag_bits & 1:
         raise _malformed(f"{member.filename[:80]!r} is too large or encrypted")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _malformed(f"{member.filename[:80]!r} is packed in another way than deflate")
     with archive.open(member) as file:
         return file.read(MAX_FILE_BYTES + 1)
 

@@ -152,7 +152,7 @@ def parse_note(note: str) -> tuple[str, list[NoteSignature]]:
     if len(note) > MAX_NOTE_CHARACTERS:
         raise VerificationError("bad_note", "note too long")
     # "MUST NOT contain any ASCII control characters (those below U+0020) other than newline"
-    if _CONTROL.search(note) or any("\ud800" <= c <= "\udfff" for c in note):
+    if _CONTROL.search(note) or any(map(_is_surrogate, note)):
         raise VerificationError("bad_note", "not UTF-8 text without control characters")
     # "the text is separated from the signatures by the last empty line in the note"
     text, blank, signatures = note.rpartition("\n\n")
@@ -304,5 +304,10 @@ def _parse_signature_line(line: str) -> NoteSignature:
 
 def _require_name(name: str, code: str) -> None:
     """signed-note: key names "MUST NOT contain any Unicode spaces or plus (U+002B)"."""
-    if not name or "+" in name or any(c.isspace() for c in name):
+    if not name or "+" in name or any(c.isspace() or _is_surrogate(c) for c in name):
         raise VerificationError(code, "a key name is non-empty, without spaces or plus")
+
+
+def _is_surrogate(character: str) -> bool:
+    """Half of a UTF-16 pair: a str may hold one, UTF-8 cannot."""
+    return "\ud800" <= character <= "\udfff"
