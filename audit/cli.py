@@ -19,7 +19,7 @@ from audit.verifier import pack as packs
 from audit.verifier import verify as verifier
 from audit.verifier.steps import STEPS, Step, StepError
 from audit.verifier.verify import Verdict
-from registry.core import refusals
+from registry.core import receipts, refusals
 from registry.core.refusals import Locale
 from registry.core.trust import TrustRoot
 from registry.log.core.errors import VerificationError
@@ -44,6 +44,12 @@ _TEST: Final = {
     "ja": "テスト用の登録です。本番の許諾ではありません。",
     "en": "This is a test registration, not a live grant.",
 }
+_RECEIPT: Final = {
+    "ja": "VERIFIED {receipt}: {who}({party_id})が {asserted_at} に署名し、"
+    "記録 {log_index} 番にあります。期間の終わり {until}。今も有効かは登録簿で確かめてください。",
+    "en": "VERIFIED {receipt}: signed by {who} ({party_id}) at {asserted_at}, entry {log_index} of "
+    "the log, until {until}. Whether it still holds is for the registry to say.",
+}
 _NOTHING: Final = {
     "ja": "何も検証していません。ファイルがそう述べているだけです。",
     "en": "NOTHING was verified: this is only what the file says of itself.",
@@ -64,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kyodaku", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    verify = commands.add_parser("verify", help="verify an evidence pack offline")
-    verify.add_argument("pack", type=Path, help="the pack: a zip file or a folder")
+    verify = commands.add_parser("verify", help="verify an evidence pack or a receipt, offline")
+    verify.add_argument("pack", type=Path, help="a pack (zip or folder) or a receipt (.json)")
     verify.add_argument("--trust", type=Path, required=True, help="the pinned trust.json")
     verify.add_argument("--lora", type=Path, help="the LoRA file to compare with the pack")
     inspect = commands.add_parser("inspect", help="show what a pack or LoRA says (unverified)")
@@ -94,6 +100,8 @@ def _verify(options: argparse.Namespace) -> int:
         lora = None if options.lora is None else _read_lora(options.lora)
     except (OSError, ValueError, VerificationError) as error:
         return _cannot(options, str(error))
+    if options.pack.suffix == ".json":
+        return _verify_receipt(options, trust)
     try:
         verdict = verifier.verify(_load(options.pack), trust, lora)
     except OSError as error:
@@ -102,6 +110,40 @@ def _verify(options: argparse.Namespace) -> int:
         _tell(options, _failure_payload(error), _failure_lines(error, options.lang))
         return NO
     _tell(options, _payload(verdict), _lines(verdict, options.lang))
+    return OK
+
+
+def _verify_receipt(options: argparse.Namespace, trust: TrustRoot) -> int:
+    """A consent receipt: one signature, proved against the pinned keys."""
+    try:
+        data = options.pack.read_bytes()
+    except OSError as error:
+        return _cannot(options, str(error))
+    try:
+        found = receipts.verify(data, trust)
+    except VerificationError as error:
+        failure = {"verified": False, "code": error.code, "detail": error.detail}
+        why = f"NOT VERIFIED receipt: {error.code} {_why(error.code, options.lang)}"
+        _tell(options, failure, [f"     {error.detail}", why])
+        return NO
+    approval, grant = found.receipt.approval, found.receipt.grant
+    payload = {
+        "verified": True,
+        "mode": grant.mode,
+        "receipt": approval.approval_id,
+        "by": approval.by,
+        "party_id": approval.party_id,
+        "asserted_at": approval.asserted_at,
+        "grant_digest": approval.grant_digest,
+        "log_index": found.index,
+        "until": grant.terms.end.isoformat(),
+    }
+    line = _RECEIPT[options.lang].format(
+        who=refusals.party_label(approval.by, options.lang), **payload
+    )
+    _tell(
+        options, payload, [line] if grant.mode == "live" else [line, f"     {_TEST[options.lang]}"]
+    )
     return OK
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, path
 
-from registry.views import consents, home, keys, lists
+from registry.views import consents, home, keys, lists, receipts
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
@@ -18,4 +18,9 @@ urlpatterns: list[URLPattern] = [
     path("my/grants/<str:grant_id>/withdraw", consents.withdraw, name="withdraw"),
     path("grants/<str:grant_id>/refuse", consents.refuse, name="refuse"),
     path("grants/<str:grant_id>/receipt", consents.receipt, name="receipt"),
+    path(
+        "grants/<str:grant_id>/receipt/<str:by>.<str:form>",
+        receipts.receipt_file,
+        name="receipt-file",
+    ),
 ]

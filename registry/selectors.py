@@ -150,6 +150,12 @@ def approvals_of(grant: Grant) -> list[Approval]:
     return sorted(found.values(), key=lambda row: (row.lane.by, row.lane.person_id))
 
 
+def signed_as(*, person: Person, grant: Grant) -> list[str]:
+    """The capacities in which a person signed a grant, whatever became of it since."""
+    rows = Approval.objects.filter(lane__grant=grant, lane__person=person)
+    return list(rows.order_by("lane__by").values_list("lane__by", flat=True).distinct())
+
+
 def credentials_of(person: Person) -> QuerySet[Credential]:
     """The keys with which a person may approve now, oldest first."""
     return person.credentials.filter(retired_at__isnull=True).order_by("enrolled_at", "id")

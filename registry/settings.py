@@ -252,7 +252,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"httpx": {"level": "WARNING"}},  # else a line a request, with object digests
+    "loggers": {
+        "httpx": {"level": "WARNING"},  # else a line a request, with object digests
+        "fontTools": {"level": "WARNING"},  # else every glyph of a printed page
+    },
     "root": {
         "handlers": ["stderr"],
         "level": env.choice("KYODAKU_LOG_LEVEL", {"DEBUG", "INFO", "WARNING", "ERROR"}, "INFO"),

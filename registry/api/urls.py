@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from registry.api import public, views
+from registry.api import public, receipts, views
 
 urlpatterns: list[URLPattern] = [
     path("trust.json", public.trust, name="trust"),
@@ -22,6 +22,8 @@ urlpatterns: list[URLPattern] = [
     ),
     path("api/v1/approvals", views.Approvals.as_view(), name="api-approvals"),
     path("api/v1/grants/<str:grant_id>/withdraw", views.Withdraw.as_view(), name="api-withdraw"),
+    path("api/v1/grants/<str:grant_id>/receipt", receipts.Receipt.as_view(), name="api-receipt"),
+    path("api/v1/grants/<str:grant_id>/odrl", receipts.Odrl.as_view(), name="api-odrl"),
     path("api/v1/grants/<str:grant_id>/refuse", views.Refuse.as_view(), name="api-refuse"),
     path(
         "api/v1/credentials/options",

@@ -121,6 +121,7 @@ def receipt(request: HttpRequest, person: Person, grant_id: str) -> HttpResponse
         "answers": answers,
         "pending": any(answer.index is None for answer in answers),
         "own": Lane.objects.filter(grant=grant, person=person, by__in=MAY_WITHDRAW).exists(),
+        "signed_as": selectors.signed_as(person=person, grant=grant),
     }
     page = (
         "registry/_receipt.html" if request.headers.get("HX-Request") else "registry/receipt.html"
