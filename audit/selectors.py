@@ -8,7 +8,6 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from audit.core import events as audit_events
-from registry import selectors as registry
 from registry.core import events as registry_events
 from registry.core.refusals import Locale
 from registry.core.terms import JST
@@ -65,7 +64,7 @@ def entries(
         start = datetime.combine(day, time(), JST)
         rows = rows.filter(at__gte=start, at__lt=start + timedelta(days=1))
     if word:
-        rows = registry.holding(rows, word)
+        rows = rows.filter(index__in=log.entries_about(word).values("index"))
     found = list(rows[: PAGE + 1])
     more = found[PAGE - 1].index if len(found) > PAGE else None
     return [line(row, locale) for row in found[:PAGE]], more

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from django.conf import settings
-from django.db.models import F, Func, IntegerField, Model, Q, QuerySet, Value
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 
 from registry.core.grants import Grant as CoreGrant
 from registry.core.requests import LIVE_GRANT, jst_day
-from registry.log.core import canonical
-from registry.log.models import Entry, Outbox
+from registry.log import selectors as log
 from registry.models import (
     Approval,
     BaseModelLicence,
@@ -250,27 +249,12 @@ _ANSWERS: Final = ("approval.signed", "approval.refused", "approval.withdrawn")
 def answers_in_log(*, person: Person, grant: Grant) -> list[Answer]:
     """What this person said in a case, oldest first."""
     ids = (person.id, grant.id)
-    entries = holding(Entry.objects.filter(event_type__in=_ANSWERS, at__gte=grant.created_at), *ids)
+    entries = log.entries_about(*ids).filter(event_type__in=_ANSWERS, at__gte=grant.created_at)
     found = [Answer(row.event_type, row.at, row.index) for row in entries.order_by("index")]
-    for row in holding(Outbox.objects.all(), *ids).order_by("created"):
-        event: dict[str, Any] = canonical.loads(bytes(row.payload))
+    for event in log.waiting_about(*ids):
         if event["type"] in _ANSWERS:
-            found.append(Answer(event["type"], row.created, None))
+            found.append(Answer(event["type"], datetime.fromisoformat(event["at"]), None))
     return found
-
-
-def holding(rows: QuerySet[Row], *words: str) -> QuerySet[Row]:
-    """The log rows whose bytes hold every one of these words (ids, digests)."""
-    for number, word in enumerate(words):
-        place = Func(
-            Value(f'"{word}"'.encode()),
-            F("payload"),
-            template="position(%(expressions)s)",
-            arg_joiner=" in ",
-            output_field=IntegerField(),
-        )
-        rows = rows.alias(**{f"place_{number}": place}).filter(**{f"place_{number}__gt": 0})
-    return rows
 
 
 def _since(credential: Credential | None) -> tuple[int, float]:

@@ -3,3 +3,6 @@
 -- again inside its own transaction.
 ALTER TABLE log_entry DISABLE TRIGGER log_entry_no_truncate;
 ALTER TABLE log_checkpoint DISABLE TRIGGER log_checkpoint_no_truncate;
+ALTER TABLE log_tile DISABLE TRIGGER log_tile_no_truncate;
+ALTER TABLE log_outbox DISABLE TRIGGER log_outbox_no_truncate;
+ALTER TABLE log_subject DISABLE TRIGGER log_subject_no_truncate;

@@ -215,7 +215,7 @@ def at_once(work: Callable[[], Any], times: int) -> list[Any]:
 def log_types() -> list[str]:
     """The types of everything appended so far, sequenced or not."""
     rows = [bytes(row.payload) for row in Entry.objects.order_by("index")]
-    rows += [bytes(row.payload) for row in Outbox.objects.order_by("created", "id")]
+    rows += [bytes(row.payload) for row in Outbox.objects.order_by("seq")]
     return [json.loads(row)["type"] for row in rows]
 
 

@@ -6,6 +6,7 @@ pseudonymous ids and commitments only; what is in a leaf can never be taken out.
 """
 
 import re
+import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +17,6 @@ from django.utils import timezone
 
 from registry.log.core import canonical
 from registry.log.core.tiles import MAX_ENTRY_BYTES
-from registry.log.models import Outbox
 
 _EVENT_TYPE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 MAX_EVENT_TYPE: Final = 64
@@ -34,12 +34,26 @@ def append(event_type: str, data: Mapping[str, Any], *, at: datetime | None = No
     if not _EVENT_TYPE.fullmatch(event_type) or len(event_type) > MAX_EVENT_TYPE:
         raise ValueError(f"not an event type: {event_type!r}")
     now = timezone.now()
-    row = Outbox(id=uuid.uuid4(), created=now)
-    event_id = f"evt_{row.id.hex}"
-    row.payload = _payload(event_id, event_type, data, at or now)
-    row.save(force_insert=True)
+    key = _ordered_uuid(now)
+    event_id = f"evt_{key.hex}"
+    payload = _payload(event_id, event_type, data, at or now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO log_outbox (id, payload, created) VALUES (%s, %s, %s)",
+            (key, payload, now),
+        )
     # A crash here, or a rollback by the caller: neither the change nor its event exists.
     return event_id
+
+
+def _ordered_uuid(now: datetime) -> uuid.UUID:
+    """Return a version 7 UUID (RFC 9562, 5.7): milliseconds, then 74 random bits.
+
+    The entry says its time anyway, and ids that ascend keep the index over them in few pages.
+    """
+    value = int(now.timestamp() * 1000) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76  # version
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)  # variant
 
 
 def _payload(event_id: str, event_type: str, data: Mapping[str, Any], at: datetime) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from registry.log import models
+from registry.log import models, subjects
 from registry.log.core import canonical, merkle, tiles
 from registry.log.core.checkpoint import Checkpoint, verify_checkpoint
 from registry.log.core.errors import VerificationError
@@ -21,13 +21,15 @@ def check(vkeys: Sequence[str]) -> int:
 
     (1) indices are contiguous and each row says what its payload says; (2) every tile is what the
     payloads hash to, and there is no other tile; (3) every checkpoint has the root of its size,
-    and its note, if it is signed already, verifies; (4) the newest checkpoint covers all entries.
-    Raises VerificationError `fsck_entry`, `fsck_tile`, `fsck_checkpoint` naming the first row.
+    and its note, if it is signed already, verifies; (4) the newest checkpoint covers all entries;
+    (5) every entry is found by what it names, and nothing else is. Raises VerificationError
+    `fsck_entry`, `fsck_tile`, `fsck_checkpoint`, `fsck_subject` naming the first row.
     """
     tree = merkle.CompactRange()
     edge: dict[tuple[int, int], bytes] = {}
     recorded = _Recorded(vkeys)
-    hashes = _leaf_hashes()
+    named: list[int] = []
+    hashes = _leaf_hashes(named)
     while leaves := list(islice(hashes, CHUNK)):  # (1)
         changed = tiles.extend(tree.size, leaves, lambda level, n: edge[level, n])
         _compare_full_tiles(changed, edge)  # (2)
@@ -37,6 +39,7 @@ def check(vkeys: Sequence[str]) -> int:
     _compare_tiles(tiles.Tile(level, n, data) for (level, n), data in edge.items())  # (2)
     _refuse_other_tiles(tree.size)
     recorded.finish(tree.size)  # (4)
+    subjects.check_total(sum(named))  # (5)
     return tree.size
 
 
@@ -86,7 +89,7 @@ def _checkpoint_rows() -> Iterator[models.Checkpoint]:
         last = page[-1].size
 
 
-def _leaf_hashes() -> Iterator[bytes]:
+def _leaf_hashes(named: list[int]) -> Iterator[bytes]:
     index = 0
     while page := list(models.Entry.objects.filter(index__gte=index).order_by("index")[:CHUNK]):
         for row in page:
@@ -94,6 +97,7 @@ def _leaf_hashes() -> Iterator[bytes]:
                 raise VerificationError("fsck_entry", f"entry {index} is missing")
             yield _leaf_hash(row)
             index += 1
+        named.append(subjects.check_page(page))  # (5)
 
 
 def _leaf_hash(row: models.Entry) -> bytes:

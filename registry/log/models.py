@@ -1,17 +1,22 @@
-"""The log's four tables: outbox, entries, tiles, checkpoints.
+"""The log's tables: outbox, entries, subjects, tiles, checkpoints.
 
 The database is trusted to keep rows, not to tell the truth: triggers refuse changes to entries and
 checkpoints as guard rails, and whoever gets round them is found by `fsck` against any checkpoint
-that somebody else holds. Tiles are a cache and can be recomputed from the entries.
+that somebody else holds. Tiles and subjects are caches and can be recomputed from the entries.
 """
 
 from django.db import models
 
 
 class Outbox(models.Model):
-    """An event that is committed and waits for its index. `payload` is what becomes the leaf."""
+    """An event that is committed and waits for its index. `payload` is what becomes the leaf.
 
-    id = models.UUIDField(primary_key=True)
+    `seq` is the order of writing: what one transaction appends, or waits for before it begins,
+    keeps its order in the log. It is no index: transactions that roll back leave gaps in it.
+    """
+
+    seq = models.BigAutoField(primary_key=True)
+    id = models.UUIDField()
     payload = models.BinaryField()
     created = models.DateTimeField()
 
@@ -26,8 +31,8 @@ class Entry(models.Model):
     """A leaf of the tree. Indices are contiguous from 0; a row is never changed or deleted."""
 
     index = models.BigIntegerField(primary_key=True)
-    event_id = models.CharField(max_length=36, unique=True)
-    event_type = models.CharField(max_length=64, db_index=True)
+    event_id = models.CharField(max_length=36)
+    event_type = models.CharField(max_length=64)
     leaf_hash = models.BinaryField()
     payload = models.BinaryField()
     at = models.DateTimeField()
@@ -36,10 +41,23 @@ class Entry(models.Model):
         verbose_name_plural = "entries"
         constraints = [  # noqa: RUF012
             models.CheckConstraint(condition=models.Q(index__gte=0), name="log_entry_index_gte_0"),
+            models.UniqueConstraint(fields=["event_id"], name="log_entry_event_id"),
         ]
+        indexes = [models.Index(fields=["event_type", "index"], name="log_entry_type_index")]  # noqa: RUF012
 
     def __str__(self) -> str:
         return f"{self.index} {self.event_type} {self.event_id}"
+
+
+class Subject(models.Model):
+    """That entry `index` names `word`, an id or digest (`core.subjects`); written with it."""
+
+    pk = models.CompositePrimaryKey("word", "index")
+    word = models.CharField(max_length=128)
+    index = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.word} in {self.index}"
 
 
 class Tile(models.Model):
@@ -65,6 +83,13 @@ class Checkpoint(models.Model):
     root = models.BinaryField()
     note = models.TextField(blank=True, default="")
     at = models.DateTimeField()
+
+    class Meta:
+        indexes = [  # noqa: RUF012
+            models.Index(
+                fields=["size"], condition=models.Q(note=""), name="log_checkpoint_unsigned"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.size} {bytes(self.root).hex()[:16]}"

@@ -5,10 +5,12 @@ wrong tile can only give a proof that fails.
 """
 
 import time
-from typing import Final
+from typing import Any, Final
 
-from registry.log import models
-from registry.log.core import merkle, tiles
+from django.db.models import QuerySet
+
+from registry.log import models, rows
+from registry.log.core import canonical, merkle, subjects, tiles
 from registry.log.core.tlog_proof import TlogProof, format_proof
 
 _POLL_SECONDS: Final = 0.02
@@ -24,12 +26,35 @@ def entry_by_event(event_id: str) -> models.Entry | None:
     return models.Entry.objects.filter(event_id=event_id).first()
 
 
+def entries_about(*words: str) -> QuerySet[models.Entry]:
+    """Return the entries that name every one of these ids or digests, by index, in no order.
+
+    Found by the lookup table, not by reading entries. A text that is no such word (`core.subjects`:
+    16 to 128 characters of an id or digest) is named by none. Entries that are not yet under a
+    signed checkpoint are among them.
+    """
+    found = models.Entry.objects.all()
+    for word in words:
+        named = models.Subject.objects.filter(word=word).values("index")
+        found = found.filter(index__in=named)
+    return found
+
+
+def waiting_about(*words: str) -> list[dict[str, Any]]:
+    """Return the events in the outbox that name every one of these words, oldest first.
+
+    The outbox is short by design, so it is read.
+    """
+    events = [canonical.loads(bytes(row.payload)) for row in models.Outbox.objects.order_by("seq")]
+    return [event for event in events if set(words) <= set(subjects.words_of(event))]
+
+
 def read_tile(level: int, n: int) -> bytes:
     """Return the data of a tile row at its present width; LookupError if there is none."""
-    data = models.Tile.objects.filter(level=level, n=n).values_list("data", flat=True).first()
+    data = rows.read_tile(level, n)
     if data is None:
         raise LookupError(f"no tile {level}/{n}")
-    return bytes(data)
+    return data
 
 
 def inclusion(index: int, size: int | None = None) -> list[bytes]:

@@ -8,8 +8,8 @@ has no path of its own: each pass begins with whatever the last one left.
 import json
 import logging
 import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -18,27 +18,17 @@ from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection, transaction
 from django.utils import timezone
 
-from registry.log import export, keyfiles, models, selectors
-from registry.log.core import keys, merkle, tiles
+from registry.log import export, keyfiles, models, rows, selectors
+from registry.log.core import keys, merkle, subjects, tiles
 from registry.log.core.checkpoint import LogSigners, verify_checkpoint
 from registry.log.core.errors import VerificationError
+from registry.log.rows import Leaf
 
 logger = logging.getLogger(__name__)
 
 LOCK_KEY: Final = 0x6B79_6F64_616B_7531  # any constant; this one spells "kyodaku1"
 BATCH: Final = 5_000
 RETRY_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """An outbox row on its way into the tree."""
-
-    event_id: str
-    event_type: str
-    at: str
-    payload: bytes
-    hash: bytes
 
 
 def load_signers() -> LogSigners:
@@ -70,20 +60,22 @@ def sequence_once(signers: LogSigners) -> int:
     return moved
 
 
-def run(signers: LogSigners, stop: threading.Event, *, interval: float = 0.15) -> None:
-    """Sequence until `stop` is set; a full batch is followed by the next one at once.
+def run(signers: LogSigners, stop: threading.Event, *, interval: float = 0.1) -> None:
+    """Sequence until `stop` is set, a pass every `interval` seconds; at once after a full batch.
 
     A lost database connection is retried. A broken history is not: VerificationError ends the run.
     """
     check_history(signers)
     while not stop.is_set():
+        begun = time.monotonic()
         try:
-            pause = 0.0 if sequence_once(signers) == BATCH else interval
+            full = sequence_once(signers) == BATCH
+            pause = 0.0 if full else interval - (time.monotonic() - begun)
         except OperationalError:
             logger.exception("database not reachable, will try again")
             close_old_connections()
             pause = RETRY_SECONDS
-        stop.wait(pause)
+        stop.wait(max(0.0, pause))
 
 
 def check_history(signers: LogSigners) -> None:
@@ -181,24 +173,23 @@ def _locked() -> bool:
 
 
 def _take_batch() -> list[Leaf]:
-    """Delete a batch from the outbox and return it, oldest first.
-
-    By deleting, not by `id > last seen`: a row that commits late, with an older id or time than
-    rows already taken, is simply found by a later pass.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM log_outbox WHERE id IN (SELECT id FROM log_outbox ORDER BY created, id"
-            " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING created, id, payload",
-            [BATCH],
-        )
-        rows: list[tuple[datetime, object, bytes]] = sorted(cursor.fetchall())
-    return [_leaf(bytes(payload)) for _created, _id, payload in rows]
+    """Take a batch out of the outbox, in the order of writing."""
+    return [_leaf(seq, payload) for seq, payload in rows.take_outbox(BATCH)]
 
 
-def _leaf(payload: bytes) -> Leaf:
-    event = json.loads(payload)
-    return Leaf(event["id"], event["type"], event["at"], payload, merkle.leaf_hash(payload))
+def _leaf(seq: int, payload: bytes) -> Leaf:
+    try:
+        event = json.loads(payload)
+        at, words = datetime.fromisoformat(event["at"]), tuple(subjects.words_of(event))
+        if at.tzinfo is None:
+            raise ValueError("its time has no time zone")
+        return Leaf(event["id"], event["type"], at, payload, merkle.leaf_hash(payload), words)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VerificationError(
+            "outbox_malformed",
+            f"outbox row {seq} was not written by append: {error}. Nothing is sequenced past it;"
+            " find out who can write to log_outbox, then remove the row by hand",
+        ) from error
 
 
 def _tree_size() -> int:
@@ -212,25 +203,11 @@ def _compact_range(size: int) -> merkle.CompactRange:
 
 
 def _insert_entries(size: int, leaves: Sequence[Leaf]) -> None:
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(
-            "COPY log_entry (index, event_id, event_type, leaf_hash, payload, at) FROM STDIN"
-        ) as copy,
-    ):
-        for index, leaf in enumerate(leaves, size):
-            copy.write_row(
-                (index, leaf.event_id, leaf.event_type, leaf.hash, leaf.payload, leaf.at)
-            )
+    rows.insert_entries(size, leaves)
 
 
 def _write_tiles(changed: Sequence[tiles.Tile]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO log_tile (level, n, width, data) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (level, n) DO UPDATE SET width = excluded.width, data = excluded.data",
-            [(tile.level, tile.n, tile.width, tile.data) for tile in changed],
-        )
+    rows.write_tiles(changed)
 
 
 def _recheck(old: int, new: int, root: bytes) -> None:
@@ -239,13 +216,12 @@ def _recheck(old: int, new: int, root: bytes) -> None:
     A Certificate Transparency log died of one bit that flipped between hashing and signing.
     """
     nodes = tiles.TileNodes(selectors.read_tile)
-    rows = models.Entry.objects.filter(index__gte=old).order_by("index")
-    stored = list(rows.values_list("index", "leaf_hash", "payload"))
+    stored = rows.read_entries(old, new)
     if [index for index, _hash, _payload in stored] != list(range(old, new)):
         raise VerificationError("root_mismatch", f"entries {old} to {new} are not contiguous")
     for index, stored_hash, payload in stored:
-        leaf = merkle.leaf_hash(bytes(payload))
-        if leaf != bytes(stored_hash) or leaf != nodes(0, index):
+        leaf = merkle.leaf_hash(payload)
+        if leaf != stored_hash or leaf != nodes.leaf(index):
             raise VerificationError("root_mismatch", f"entry {index} is not what was hashed")
     if merkle.root_from_nodes(new, nodes) != root:
         raise VerificationError("root_mismatch", f"two computations of the root at {new} differ")

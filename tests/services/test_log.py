@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connection, transaction
+from django.utils import timezone as timezone_of_django
 
-from registry.log import export, fsck, keyfiles, models, selectors, sequencer
+from registry.log import export, fsck, keyfiles, models, rows, selectors, sequencer
 from registry.log.append import append, timestamp
 from registry.log.core import canonical, merkle, tiles, tlog_proof
 from registry.log.core.checkpoint import LogSigners, parse_body, parse_note, verify_checkpoint
@@ -46,8 +47,10 @@ def committing(transactional_db) -> Iterator[None]:
 
 
 def log_events(count: int, event_type: str = "approval.signed") -> list[str]:
+    """Each names one id by which it can be looked up."""
     with transaction.atomic():
-        return [append(event_type, {"by": "alice", "n": n}) for n in range(count)]
+        data = [{"by": "alice", "n": n, "grant": f"grt_{n:020x}"} for n in range(count)]
+        return [append(event_type, item) for item in data]
 
 
 def sequence(signers: LogSigners, count: int) -> list[str]:
@@ -187,6 +190,66 @@ def test_every_two_checkpoints_are_consistent(signers):
 
 
 @pytest.mark.django_db
+def test_entries_keep_the_order_of_writing_whatever_the_clock_says(signers, monkeypatch):
+    """Same microsecond, or a clock set back between two events."""
+    ids = log_events(20)
+    monkeypatch.setattr(timezone_of_django, "now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    ids += log_events(20)
+    sequencer.sequence_once(signers)
+    found = models.Entry.objects.order_by("index").values_list("event_id", flat=True)
+    assert list(found) == ids
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b'{"id": "evt_1", "type": "a.b", "at": "2026-01-01T00:00:00Z"}',
+        b'{"id": "evt_1", "type": "a.b", "at": "today", "data": {}}',
+        b'{"id": "evt_1", "type": "a.b", "at": "2026-01-01T00:00:00", "data": {}}',
+    ],
+)
+def test_what_append_did_not_write_stops_the_sequencer_with_its_row(signers, payload):
+    sequence(signers, 1)
+    row = models.Outbox.objects.create(id=uuid.uuid4(), payload=payload, created=AT)
+    with pytest.raises(VerificationError, match=f"outbox row {row.seq} ") as caught:
+        sequencer.sequence_once(signers)
+    assert caught.value.code == "outbox_malformed"
+    assert models.Entry.objects.count() == 1
+
+
+# --- looking up by what an entry names ----------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_an_entry_is_found_by_every_id_and_digest_that_it_names(signers):
+    grant, alice, digest = "grt_" + "1" * 20, "per_" + "a" * 20, "ab" * 32
+    append("approval.signed", {"grant_id": grant, "party_id": alice, "by": "talent"})
+    append("dataset.sealed", {"of": [{"digest": digest}, {"grant": grant}]})
+    sequencer.sequence_once(signers)
+
+    def found(*words):
+        return sorted(selectors.entries_about(*words).values_list("index", flat=True))
+
+    assert (found(grant), found(alice), found(digest)) == ([0, 1], [0], [1])
+    assert (found(grant, alice), found(alice, digest)) == ([0], [])
+    assert found("talent") == found("grt_" + "2" * 20) == found(grant[:-1]) == []
+
+
+@pytest.mark.django_db
+def test_an_event_is_found_while_it_waits(signers):
+    grant = "grt_" + "1" * 20
+    append("grant.made", {"grant_id": grant})
+    append("grant.made", {"grant_id": "grt_" + "2" * 20})
+    (waiting,) = selectors.waiting_about(grant)
+    assert waiting["data"] == {"grant_id": grant}
+    sequencer.sequence_once(signers)
+    assert selectors.waiting_about(grant) == []
+
+
+@pytest.mark.django_db
 def test_a_pass_with_nothing_to_do_signs_nothing_new(signers):
     assert sequencer.sequence_once(signers) == 0
     assert selectors.latest_checkpoint() is None
@@ -210,7 +273,8 @@ def test_an_event_that_commits_late_is_not_lost(signers):
     other = connection.copy()
     try:
         other.set_autocommit(False)
-        payload = {"v": 1, "id": "evt_" + "0" * 32, "type": "a.b", "at": "2026-01-01T00:00:00.000Z"}
+        payload = {"v": 1, "id": "evt_" + "0" * 32, "type": "a.b", "data": {}}
+        payload["at"] = "2026-01-01T00:00:00.000Z"
         with other.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO log_outbox (id, payload, created) VALUES (%s, %s, '2026-01-01Z')",
@@ -330,7 +394,7 @@ def test_a_bit_flipped_in_an_entry_while_writing_stops_the_pass(signers, monkeyp
     def corrupt(size, leaves):
         leaf = leaves[0]
         payload = flipped(leaf.payload)
-        insert(size, [sequencer.Leaf(leaf.event_id, "a.b", leaf.at, payload, leaf.hash)])
+        insert(size, [rows.Leaf(leaf.event_id, "a.b", leaf.at, payload, leaf.hash)])
 
     monkeypatch.setattr(sequencer, "_insert_entries", corrupt)
     assert code(sequencer.sequence_once, signers) == "root_mismatch"
@@ -443,10 +507,23 @@ def test_a_signature_that_does_not_read_back_is_not_published(signers, monkeypat
         "UPDATE log_checkpoint SET note = 'another'",
         "UPDATE log_checkpoint SET note = ''",
         "UPDATE log_checkpoint SET root = ''",
+        "UPDATE log_tile SET data = sha256('x')",
+        "UPDATE log_tile SET data = data || sha256('x')",
+        "UPDATE log_tile SET width = 4",
+        "UPDATE log_tile SET width = 4, data = sha256('x') || data",
+        "UPDATE log_tile SET width = 2, data = substr(data, 1, 64)",
+        "UPDATE log_tile SET n = 1, width = 4, data = data || sha256('x')",
+        "DELETE FROM log_tile",
+        "UPDATE log_subject SET index = 0",
+        "DELETE FROM log_subject",
+        "UPDATE log_outbox SET payload = ''",
     ],
 )
-def test_entries_and_signed_checkpoints_are_never_changed(signers, sql):
-    sequence(signers, 3)
+def test_what_the_log_holds_is_never_changed(signers, sql):
+    append("a.b", {"grant": "grt_" + "1" * 20})
+    log_events(2)
+    sequencer.sequence_once(signers)
+    log_events(1)
     with (
         connection.cursor() as cursor,
         pytest.raises(DatabaseError, match="append-only"),
@@ -467,7 +544,9 @@ def test_an_unsigned_checkpoint_takes_its_note_and_nothing_else(signers, monkeyp
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("table", ["log_entry", "log_checkpoint"])
+@pytest.mark.parametrize(
+    "table", ["log_entry", "log_checkpoint", "log_tile", "log_subject", "log_outbox"]
+)
 def test_the_log_cannot_be_truncated(signers, table):
     sequence(signers, 1)
     with connection.cursor() as cursor:
@@ -674,6 +753,13 @@ def test_fsck_accepts_an_honest_log_of_any_size(signers, monkeypatch):
         ("UPDATE log_checkpoint SET size = 301 WHERE size = 300", "fsck_checkpoint",
          "checkpoint 301"),
         ("DELETE FROM log_checkpoint WHERE size = 300", "fsck_checkpoint", "entry 299"),
+        ("DELETE FROM log_subject WHERE index = 8", "fsck_subject", "entry 8"),
+        ("UPDATE log_subject SET index = 9 WHERE index = 8", "fsck_subject", "entry 8"),
+        ("UPDATE log_subject SET word = 'grt_' || word WHERE index = 8", "fsck_subject", "entry 8"),
+        ("INSERT INTO log_subject (word, index) VALUES ('grt_of_somebody_else', 8)",
+         "fsck_subject", "grt_of_somebody_else in 8"),
+        ("INSERT INTO log_subject (word, index) VALUES ('grt_of_somebody_else', 300)",
+         "fsck_subject", "grt_of_somebody_else in 300"),
     ],
 )  # fmt: skip
 def test_fsck_names_the_first_row_that_was_changed(signers, sql, found, row):

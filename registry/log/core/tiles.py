@@ -135,6 +135,14 @@ class TileNodes:
             raise VerificationError("bad_tile", f"tile {tile_level}/{n} is too short")
         return merkle.root_hash(hashes)
 
+    def leaf(self, index: int) -> bytes:
+        """Return the leaf hash at `index`; `bad_tile` if its tile is short."""
+        n, place = divmod(index, WIDTH)
+        hashes = self._tile(0, n)
+        if place >= len(hashes):
+            raise VerificationError("bad_tile", f"tile 0/{n} is too short")
+        return hashes[place]
+
     def _tile(self, level: int, n: int) -> list[bytes]:
         if (level, n) not in self._tiles:
             self._tiles[level, n] = split(self._read(level, n))

@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the pass interval, a single pass, and showing the keys that clients pin."""
-        parser.add_argument("--interval", type=float, default=0.15, help="seconds between passes")
+        parser.add_argument("--interval", type=float, default=0.1, help="seconds between passes")
         parser.add_argument("--once", action="store_true", help="one pass, then stop")
         parser.add_argument("--vkeys", action="store_true", help="print the verifier keys and stop")
 
