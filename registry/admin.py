@@ -33,13 +33,16 @@ class ReadOnly(_ModelAdmin):
 
 SHOWN = [
     models.Approval,
-    models.BaseModelLicence,
     models.Credential,
     models.Grant,
     models.GrantHold,
     models.Guardianship,
     models.Lane,
+    models.LicenceRegistration,
+    models.LicenseeDeclaration,
     models.Membership,
+    models.ModelRecord,
+    models.ModelRevision,
     models.Organisation,
     models.Person,
     models.Representation,

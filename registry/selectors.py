@@ -20,12 +20,12 @@ from registry.core.requests import LIVE_GRANT, jst_day
 from registry.log import selectors as log
 from registry.models import (
     Approval,
-    BaseModelLicence,
     Credential,
     Grant,
     Guardianship,
     Lane,
     Membership,
+    ModelRecord,
     Organisation,
     Person,
     Representation,
@@ -195,9 +195,10 @@ def talents() -> QuerySet[Talent]:
     return Talent.objects.select_related("person").order_by("kana", "id")
 
 
-def base_models() -> QuerySet[BaseModelLicence]:
-    """The base models on record, with their licences."""
-    return BaseModelLicence.objects.filter(retired_at__isnull=True).order_by("name", "id")
+def base_models() -> QuerySet[ModelRecord]:
+    """The base models that a request can name: recorded with their digest, and not retired."""
+    rows = ModelRecord.objects.filter(kind="base", retired_at__isnull=True).exclude(sha256="")
+    return rows.order_by("name", "id")
 
 
 def token_of(jti: str) -> Token | None:

@@ -81,9 +81,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "base_licence",
-        "registry/core/grants.py",
-        "if terms.commercial and base.commercial is not True",
-        "if False",
+        "registry/core/licences.py",
+        "    if commercial is not True:\n",
+        "    if False:\n",
         "tests/core/test_grants.py",
     ),
     Mutant(

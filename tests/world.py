@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from registry import selectors
 from registry.core.authenticator import SoftAuthenticator
+from registry.core.licences import Facts
 from registry.core.refusals import Refusal
 from registry.core.terms import Terms
 from registry.core.tokens import RunRequest
@@ -26,14 +27,14 @@ from registry.log import sequencer
 from registry.log.models import Entry, Outbox
 from registry.models import (
     Approval,
-    BaseModelLicence,
     Grant,
+    ModelRecord,
     Organisation,
     Person,
     Talent,
     TrainingRequest,
 )
-from registry.services import approvals, bases, parties, requests, tokens
+from registry.services import approvals, catalogue, parties, requests, tokens
 
 ORIGIN = settings.PUBLIC_URL
 RUN = RunRequest(method="lora", rank=8, steps=160, resolution=32, max_runtime_s=3600)
@@ -87,7 +88,7 @@ class World:
     agency: Organisation
     studio: Organisation
     client: Organisation
-    base: BaseModelLicence
+    base: ModelRecord
 
     def terms(self, **changes: Any) -> Terms:
         """Terms that nobody objects to."""
@@ -181,16 +182,22 @@ def make_world() -> World:
     parties.membership_add(person=mallory.person, organisation=elsewhere, role="officer")
     talent = parties.talent_create(person=alice.person, birth_date=date(1998, 4, 1))
     parties.representation_begin(talent=talent, agency=agency, begun_on=date(2020, 4, 1))
-    base = bases.base_record(
-        name="tiny-portraits",
-        sha256="12" * 32,
-        licence_id="CC0-1.0",
-        licence_text="CC0 1.0 Universal",
-        commercial="yes",
-        source="made by the project",
-        read_on=date(2026, 11, 1),
-    )
+    base = catalogue.model_record(name="tiny-portraits", sha256="12" * 32, facts=free())
     return World(alice, bob, charlie, mallory, talent, agency, studio, client, base)
+
+
+def free(**changes: Any) -> Facts:
+    """Licence facts that ask nothing of anybody, but for the changes."""
+    values: dict[str, Any] = {
+        "licence_id": "CC0-1.0",
+        "licence_sha256": catalogue.text_sha256("CC0 1.0 Universal"),
+        "read_on": "2026-11-01",
+        "commercial": "yes",
+        "outputs": "yes",
+        "confidence": "T",
+        "source": "made by the project",
+    }
+    return Facts(**(values | changes))
 
 
 def at_once(work: Callable[[], Any], times: int) -> list[Any]:

@@ -6,6 +6,7 @@ only. They are the demonstration's own: nothing of them exists in live mode.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry.core.authenticator import SoftAuthenticator
+from registry.core.licences import Facts
 from registry.core.refusals import Refusal
-from registry.models import BaseModelLicence, Organisation, Person, Talent
-from registry.services import bases, parties
+from registry.models import ModelRecord, Organisation, Person, Talent
+from registry.services import catalogue, parties
 from training.trainer.base.digest import base_digest
 
 BASE_FOLDER: Final = "kyodaku-tiny"
+ENCODER: Final = "text_encoder/model.safetensors"
+VAE: Final = "vae/diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class World:
     talent: Talent
     studio: Organisation
     client: Organisation
-    base: BaseModelLicence
-    barred_base: BaseModelLicence
+    base: ModelRecord
+    barred_base: ModelRecord
     api_key: str
     client_key: str
     age_identity: str
@@ -136,28 +140,62 @@ def _talent(person: Person, agency: Organisation) -> Talent:
     return found
 
 
-def _tiny_base() -> BaseModelLicence:
+def _tiny_base() -> ModelRecord:
+    """The project's own base, and what is inside it: all of it CC0, made by nobody else."""
     folder = next(path for path in settings.BASES_DIR if (path / BASE_FOLDER).is_dir())
-    card = (folder / BASE_FOLDER / "CARD.md").read_text()
-    return bases.base_record(
-        name="kyodaku-tiny",
-        sha256=base_digest(folder / BASE_FOLDER),
-        licence_id="CC0-1.0",
-        licence_text=card,
-        commercial="yes",
-        source="training/trainer/base",
-        read_on=timezone.localdate(),
+    tiny = folder / BASE_FOLDER
+    card = (tiny / "CARD.md").read_text()
+    encoder = _recorded("kyodaku-tiny text encoder", _file(tiny / ENCODER), "text_encoder", card)
+    vae = _recorded("kyodaku-tiny VAE", _file(tiny / VAE), "vae", card)
+    inside = [(encoder, "text_encoder"), (vae, "vae")]
+    return _recorded("kyodaku-tiny", base_digest(tiny), "base", card, inside=inside)
+
+
+def _barred_base() -> ModelRecord:
+    """A base whose licence forbids commercial use; only its record is needed to be refused."""
+    return _recorded(
+        "noncommercial-example",
+        "0" * 63 + "1",
+        "base",
+        "Non-commercial, non-production use only; derivatives included.",
+        licence_id="LicenseRef-scancode-flux-1-nc",
+        commercial="no",
+        source="an example record for the demonstration",
     )
 
 
-def _barred_base() -> BaseModelLicence:
-    """A base whose licence forbids commercial use; only its record is needed to be refused."""
-    return bases.base_record(
-        name="noncommercial-example",
-        sha256="0" * 63 + "1",
-        licence_id="LicenseRef-scancode-flux-1-nc",
-        licence_text="Non-commercial, non-production use only; derivatives included.",
-        commercial="no",
-        source="an example record for the demonstration",
-        read_on=timezone.localdate(),
+def _file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _recorded(
+    name: str,
+    sha256: str,
+    kind: str,
+    licence_text: str,
+    *,
+    licence_id: str = "CC0-1.0",
+    commercial: str = "yes",
+    source: str = "training/trainer/base",
+    inside: catalogue.Inside = (),
+) -> ModelRecord:
+    found = ModelRecord.objects.filter(sha256=sha256).first()
+    if found is not None:
+        return found
+    facts = Facts(
+        licence_id=licence_id,
+        licence_sha256=catalogue.text_sha256(licence_text),
+        read_on=timezone.localdate().isoformat(),
+        commercial=commercial,
+        outputs="yes",
+        confidence="T",
+        source=source,
+    )
+    return catalogue.model_record(
+        name=name,
+        sha256=sha256,
+        kind=kind,
+        facts=facts,
+        licence_text=licence_text,
+        inside=inside,
     )

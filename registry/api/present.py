@@ -10,14 +10,15 @@ from registry import selectors
 from registry.core.requests import jst_day
 from registry.models import (
     Approval,
-    BaseModelLicence,
     Credential,
     Grant,
     Lane,
+    ModelRecord,
     Organisation,
     Talent,
     TrainingRequest,
 )
+from registry.services import catalogue
 
 
 def request_line(row: TrainingRequest) -> dict[str, Any]:
@@ -111,16 +112,21 @@ def organisation(row: Organisation) -> dict[str, Any]:
     return {"id": row.id, "name": row.name, "name_en": row.name_en}
 
 
-def base_model(row: BaseModelLicence) -> dict[str, Any]:
-    """A base model and its licence."""
+def base_model(row: ModelRecord) -> dict[str, Any]:
+    """A base model, its own licence, and what it allows with everything inside it."""
+    facts, whole = row.current.core(), catalogue.effective(row)
     return {
         "id": row.id,
+        "kind": row.kind,
         "name": row.name,
         "sha256": row.sha256,
-        "licence_id": row.licence_id,
-        "licence_sha256": row.licence_sha256,
-        "commercial": row.commercial,
-        "read_on": row.read_on.isoformat(),
+        "air_id": row.air_id,
+        "licence_id": facts.licence_id,
+        "licence_sha256": facts.licence_sha256,
+        "commercial": whole.commercial,
+        "conditions": whole.conditions.to_payload(),
+        "read_on": facts.read_on,
+        "revision": row.current.id,
     }
 
 

@@ -23,7 +23,6 @@ from registry.api.base import ApiView, Caller, Input, caller, idempotent, parsed
 from registry.core.refusals import Refusal
 from registry.core.terms import Problem, Terms
 from registry.models import (
-    BaseModelLicence,
     Organisation,
     Person,
     Talent,
@@ -128,7 +127,7 @@ def _looked_up(who: Caller, given: dict[str, Any]) -> dict[str, Any] | list[Prob
     wanted = given["talents"]
     talents = list(Talent.objects.filter(id__in=wanted))
     licensee = Organisation.objects.filter(id=given["licensee"]).first()
-    base = BaseModelLicence.objects.filter(id=given["base_model"], retired_at=None).first()
+    base = selectors.base_models().filter(id=given["base_model"]).first()
     holder = Person.objects.filter(id=given.get("copyright_holder", who.person.id)).first()
     missing = {
         "talents": len(talents) == len(wanted) or None,

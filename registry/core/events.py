@@ -29,5 +29,11 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "token.redeemed": ("学習許可トークンを使用", "consent token redeemed"),
     "token.revoked": ("学習許可トークンを失効", "consent token revoked"),
     "keyshare.shredded": ("写真の鍵を廃棄", "picture key share destroyed"),
-    "base.recorded": ("ベースモデルのライセンスを記録", "base-model licence recorded"),
+    "model.recorded": ("モデルとライセンスを記録", "model and its licence recorded"),
+    "model.revised": ("モデルのライセンスの記録を更新", "a model's licence facts revised"),
+    "licensee.declared": ("利用者が規模を申告", "licensee declared its size"),
+    "licensee.registered": (
+        "モデル提供元への登録を記録",
+        "registration with a model's maker recorded",
+    ),
 }

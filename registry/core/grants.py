@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from registry.core import licence_words, licences
 from registry.core import terms as terms_module
+from registry.core.licences import Conditions, Declared
 from registry.core.refusals import Locale, Refusal
 from registry.core.terms import Terms
 from registry.log.core import canonical
@@ -52,13 +54,41 @@ class Party:
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model as the grant names it: by digest, with the licence text's own digest."""
+    """A base model as the grant names it: by digest, with the licence text's own digest.
+
+    `revision` is the catalogue's record of the licence as it was read, `parts_sha256` commits to
+    the facts of everything inside, `conditions` is what they ask together and `declared` what the
+    licensee said for their sake. `commercial`: whether commercial use is possible at all.
+    """
 
     sha256: str
     name: str
     licence_id: str
     licence_sha256: str
     commercial: bool
+    revision: str = ""
+    parts_sha256: str = ""
+    conditions: Conditions = licences.NOTHING_ASKED
+    declared: Declared = licences.NOTHING_DECLARED
+
+    def to_payload(self) -> dict[str, Any]:
+        """The JSON object in the grant."""
+        return {
+            **vars(self),
+            "conditions": self.conditions.to_payload(),
+            "declared": self.declared.to_payload(),
+        }
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> BaseModel:
+        """Parse. Raises `KeyError`, `TypeError` or `ValueError`."""
+        return cls(
+            **{
+                **payload,
+                "conditions": Conditions.from_payload(payload["conditions"]),
+                "declared": Declared.from_payload(payload["declared"]),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -113,7 +143,7 @@ class Grant:
                 "bytes": self.dataset_bytes,
             },
             "curation_digest": self.curation_digest,
-            "base_models": [dict(vars(b)) for b in self.base_models],
+            "base_models": [base.to_payload() for base in self.base_models],
             "terms": self.terms.to_payload(),
             "recipe_limits": dict(vars(self.recipe_limits)),
             "max_runs": self.max_runs,
@@ -143,7 +173,7 @@ class Grant:
                 dataset_count=dataset["count"],
                 dataset_bytes=dataset["bytes"],
                 curation_digest=payload["curation_digest"],
-                base_models=tuple(BaseModel(**base) for base in payload["base_models"]),
+                base_models=tuple(BaseModel.from_payload(b) for b in payload["base_models"]),
                 terms=Terms.from_payload(payload["terms"]),
                 recipe_limits=RecipeLimits(**payload["recipe_limits"]),
                 max_runs=payload["max_runs"],
@@ -170,12 +200,15 @@ class Grant:
 
     def text(self, locale: Locale) -> str:
         """The human text, rendered again from the terms."""
-        return terms_module.render(
+        text = terms_module.render(
             self.terms, locale, pictures=self.dataset_count, max_runs=self.max_runs
         )
+        return text + _base_lines(self.base_models, locale)
 
 
-def text_digests(grant_terms: Terms, *, pictures: int, max_runs: int) -> dict[str, str]:
+def text_digests(
+    grant_terms: Terms, *, pictures: int, max_runs: int, bases: tuple[BaseModel, ...] = ()
+) -> dict[str, str]:
     """`text_sha256` of a new grant: one digest per locale."""
     return {
         locale: terms_module.text_digest(
@@ -185,9 +218,19 @@ def text_digests(grant_terms: Terms, *, pictures: int, max_runs: int) -> dict[st
                 pictures=pictures,
                 max_runs=max_runs,
             )
+            + _base_lines(bases, locale)
         )
         for locale in ("ja", "en")
     }
+
+
+def _base_lines(bases: tuple[BaseModel, ...], locale: str) -> str:
+    """The duties that come from base models, under the terms; empty when there are none."""
+    return "".join(
+        f"{line}\n"
+        for base in bases
+        for line in licence_words.lines(base.name, base.conditions, locale)
+    )
 
 
 def check(grant: Grant, *, at: datetime) -> list[Refusal]:
@@ -230,11 +273,17 @@ def _without_agency(grant: Grant) -> list[str]:
 
 
 def base_licence_refusals(bases: tuple[BaseModel, ...], terms: Terms) -> list[Refusal]:
-    """A base model whose licence does not cover the media asked for; unknown counts as no."""
+    """Base models whose licences do not cover the terms; unknown counts as no."""
     if not bases:
         return [Refusal("base_licence", "no base model named")]
     return [
-        Refusal("base_licence", f"{base.name}: {base.licence_id}")
+        refusal
         for base in bases
-        if terms.commercial and base.commercial is not True
+        for refusal in licences.refusals(
+            base.conditions,
+            name=f"{base.name}: {base.licence_id}",
+            commercial=base.commercial,
+            terms=terms,
+            declared=base.declared,
+        )
     ]

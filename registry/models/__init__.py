@@ -1,7 +1,13 @@
 """The registry's tables: who people are, what they were asked, what they signed. No workflow."""
 
 from registry.models.api import IdempotencyKey
-from registry.models.catalogue import BaseModelLicence
+from registry.models.catalogue import (
+    LicenceRegistration,
+    LicenseeDeclaration,
+    ModelPart,
+    ModelRecord,
+    ModelRevision,
+)
 from registry.models.clearance import (
     Approval,
     Challenge,
@@ -27,7 +33,6 @@ from registry.models.parties import (
 __all__ = [
     "ApiKey",
     "Approval",
-    "BaseModelLicence",
     "Challenge",
     "Credential",
     "Grant",
@@ -36,7 +41,12 @@ __all__ = [
     "IdempotencyKey",
     "KeyShare",
     "Lane",
+    "LicenceRegistration",
+    "LicenseeDeclaration",
     "Membership",
+    "ModelPart",
+    "ModelRecord",
+    "ModelRevision",
     "Organisation",
     "Person",
     "Representation",

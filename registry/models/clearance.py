@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from registry.models.catalogue import BaseModelLicence
+from registry.models.catalogue import ModelRecord
 from registry.models.fields import PseudonymField
 from registry.models.parties import CAPACITY_CHOICES, Credential, Organisation, Person, Talent
 
@@ -20,7 +20,7 @@ class TrainingRequest(models.Model):
     licensee = models.ForeignKey(Organisation, models.PROTECT, related_name="licensed_requests")
     copyright_holder = models.ForeignKey(Person, models.PROTECT, related_name="+")
     talents = models.ManyToManyField(Talent, related_name="requests")
-    base_model = models.ForeignKey(BaseModelLicence, models.PROTECT, related_name="requests")
+    base_model = models.ForeignKey(ModelRecord, models.PROTECT, related_name="requests")
     terms = models.JSONField()  # registry.core.terms.Terms payload
     recipe = models.JSONField()  # what the run will do: training.trainer.config.Recipe payload
     max_runs = models.PositiveSmallIntegerField(default=1)

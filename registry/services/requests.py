@@ -27,15 +27,15 @@ from registry.core.terms import Problem, Terms, check_person
 from registry.log.append import append
 from registry.log.core import canonical
 from registry.models import (
-    BaseModelLicence,
     Grant,
     Lane,
+    ModelRecord,
     Organisation,
     Person,
     Talent,
     TrainingRequest,
 )
-from registry.services import bases
+from registry.services import catalogue
 from registry.services.grants import lock, move, request_move
 
 
@@ -47,7 +47,7 @@ def request_submit(
     licensee: Organisation,
     talents: Sequence[Talent],
     copyright_holder: Person,
-    base_model: BaseModelLicence,
+    base_model: ModelRecord,
     terms: Terms,
     recipe: Mapping[str, Any],
     max_runs: int,
@@ -65,7 +65,7 @@ def request_submit(
     found = rules.decide(
         terms,
         subjects=[subject(talent, at) for talent in talents],
-        base=bases.as_core(base_model),
+        base=catalogue.as_core(base_model, licensee, at=at),
         recipe=recipe,
         max_runs=max_runs,
         sign_by=sign_by,
@@ -132,7 +132,7 @@ def _logged(request: TrainingRequest, talents: Sequence[Talent]) -> dict[str, An
 def _log_refusal(
     requester: Organisation,
     by: Person,
-    base: BaseModelLicence,
+    base: ModelRecord,
     found: Iterable[Refusal | Problem],
     at: datetime,
 ) -> None:
@@ -260,6 +260,7 @@ def _grant(
     root, count, size = pictures
     terms = Terms.from_payload(request.terms)
     nonce = secrets.token_hex(16)
+    bases = (catalogue.as_core(request.base_model, request.licensee, at=at),)
     return CoreGrant(
         grant_id=new_id("grt"),
         request_id=request.id,
@@ -272,7 +273,7 @@ def _grant(
         dataset_count=count,
         dataset_bytes=size,
         curation_digest=curation_digest,
-        base_models=(bases.as_core(request.base_model),),
+        base_models=bases,
         terms=terms,
         recipe_limits=rules.limits_of(request.recipe),
         max_runs=request.max_runs,
@@ -281,7 +282,9 @@ def _grant(
         fee_commitment=canonical.digest(
             "kyodaku/fee/v1", {"fee_jpy": terms.fee_jpy, "nonce": nonce}
         ).hex(),
-        text_sha256=grants.text_digests(terms, pictures=count, max_runs=request.max_runs),
+        text_sha256=grants.text_digests(
+            terms, pictures=count, max_runs=request.max_runs, bases=bases
+        ),
     )
 
 

@@ -27,7 +27,7 @@ from registry.log import selectors as log
 from registry.log.append import append
 from registry.log.models import Entry
 from registry.models import Approval, Grant, Lane, Representation, Token
-from registry.services import keyring
+from registry.services import drift, keyring
 from registry.services.grants import lock
 from registry.services.requests import subject
 
@@ -103,6 +103,7 @@ def _reasons(grant_id: str, run: tokens.RunRequest, at: datetime) -> list[Refusa
     refusals = tokens.may_mint(core, given, run, runs_used=grant.runs_used, at=at)
     refusals += _representation_refusals(core, at)
     refusals += _age_refusals(grant, core, at)
+    refusals += drift.licence_refusals(grant, at=at)
     if not refusals and grant.state != "active":
         refusals.append(Refusal("wrong_state", grant.state))
     return refusals

@@ -8,7 +8,6 @@ import functools
 import io
 import sys
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,8 +19,8 @@ from django.test import Client as HttpClient
 from PIL import Image
 
 from registry.models import Approval, Grant, TrainingRequest
-from registry.services import bases, keyring
-from tests.world import World, sequence
+from registry.services import catalogue, keyring
+from tests.world import World, free, sequence
 from training.engines.base import Face
 from training.models import Dataset, TrainingJob, Worker
 from training.services import curation, datasets, jobs, workers
@@ -98,14 +97,8 @@ class Studio:
 
     def __post_init__(self) -> None:
         self.base_dir = self.use_base()
-        self.base = bases.base_record(
-            name="tiny",
-            sha256=base_digest(self.base_dir),
-            licence_id="CC0-1.0",
-            licence_text="CC0 1.0 Universal",
-            commercial="yes",
-            source="made by the project",
-            read_on=date(2026, 11, 1),
+        self.base = catalogue.model_record(
+            name="tiny", sha256=base_digest(self.base_dir), facts=free()
         )
         self.world.client.delivery_recipient = str(self.recipient.to_public())
         self.world.client.save()

@@ -23,7 +23,7 @@ from registry.log import selectors as log
 from registry.log.core import canonical
 from registry.log.core.errors import VerificationError
 from registry.models import Approval, Challenge, Credential, Grant, KeyShare, Lane, Token
-from registry.services import approvals, bases, grants, keyring, parties, tokens, vault
+from registry.services import approvals, catalogue, drift, grants, keyring, parties, tokens, vault
 from tests.world import (
     AUDIENCE,
     JKT,
@@ -31,6 +31,7 @@ from tests.world import (
     ORIGIN,
     at,
     at_once,
+    free,
     human,
     log_types,
     request_state,
@@ -66,21 +67,14 @@ def test_a_request_is_filed_and_logged(world):
 
 
 def test_a_base_model_whose_licence_forbids_the_use_is_refused_and_logged(world):
-    base = bases.base_record(
-        name="non-commercial",
-        sha256="34" * 32,
-        licence_id="NC",
-        licence_text="no commercial use",
-        commercial="no",
-        source="",
-        read_on=date(2026, 11, 1),
-    )
+    facts = free(licence_id="NC", commercial="no")
+    base = catalogue.model_record(name="non-commercial", sha256="34" * 32, facts=facts)
     assert codes(world.submit(base_model=base)) == ["base_licence"]
     assert log_types()[-1] == "request.refused"
 
 
 def test_an_unknown_licence_counts_as_no(world):
-    world.base.commercial = "unknown"
+    drift.model_revise(record=world.base, facts=free(commercial="unknown"))
     assert codes(world.submit(base_model=world.base)) == ["base_licence"]
 
 

@@ -13,8 +13,8 @@ from registry.core import status_list
 from registry.core.trust import TrustRoot
 from registry.log.core import checkpoint, merkle, tiles, tlog_proof
 from registry.models import ApiKey, Approval, IdempotencyKey, TrainingRequest
-from registry.services import keyring, parties, tokens
-from tests.world import ORIGIN, RECIPE, human, make_world, sequence, state
+from registry.services import drift, keyring, parties, tokens
+from tests.world import ORIGIN, RECIPE, free, human, make_world, sequence, state
 
 
 @pytest.fixture
@@ -137,8 +137,7 @@ def test_a_wrong_member_is_named(world, charlie, changes, field):
 
 
 def test_a_forbidding_base_licence_is_told_in_the_readers_language(world, charlie, alice):
-    world.base.commercial = "no"
-    world.base.save()
+    drift.model_revise(record=world.base, facts=free(commercial="no"))
     english = problem(post(charlie, "requests", body(world)), 422, "base_licence")
     assert "licence of the base model" in english["title"]
     japanese = problem(
