@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from registry.models import Grant, Organisation, Talent, TrainingRequest
+from registry.models import Grant, Organisation, Person, Talent, TrainingRequest
 from registry.models.fields import PseudonymField
 
 DIGEST = 64  # hex digits of a SHA-256
@@ -217,6 +217,8 @@ class Lora(models.Model):
     master_object = models.CharField(max_length=DIGEST)
     tensor_sha256 = models.CharField(max_length=DIGEST)
     run_statement = models.JSONField()  # DSSE envelope: worker and registry
+    # The sealed grid of sample pictures; empty when the recipe makes none.
+    samples_object = models.CharField(max_length=DIGEST, blank=True)
     sketch = models.BinaryField()  # training.core.fingerprint, packed
     watermark_profile = models.CharField(max_length=40)
     # What marking with a throw-away id and reading back showed; the bands of it go to pages.
@@ -229,6 +231,32 @@ class Lora(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class OutputDecision(models.Model):
+    """What one of those who signed says of the outputs, before anything is delivered (校了).
+
+    The newest row of a person counts; nothing is overwritten.
+    """
+
+    class Decision(models.TextChoices):
+        APPROVED = "approved"
+        RETURNED = "returned"
+
+    id = PseudonymField(prefix="out")
+    lora = models.ForeignKey(Lora, models.PROTECT, related_name="output_decisions")
+    person = models.ForeignKey(Person, models.PROTECT, related_name="+")
+    by = models.CharField(max_length=16)
+    decision = models.CharField(max_length=8, choices=Decision)
+    note = models.TextField(blank=True)  # for the requester; never in the log
+    event = models.CharField(max_length=40)
+    decided_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["decided_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.lora_id} {self.by} {self.decision}"
 
 
 class Delivery(models.Model):

@@ -26,7 +26,7 @@ from registry.models import Grant, Lane, Person, TrainingRequest
 from registry.views.base import NO_STORE, locale, said, signed_in, tell
 from training import selectors, tasks
 from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
-from training.services import curation, datasets, delivery, engine, jobs, thumbnails
+from training.services import curation, datasets, delivery, engine, jobs, outputs, thumbnails
 
 State = TrainingJob.State
 FINAL: Final = frozenset({State.DONE, State.REFUSED, State.STOPPED, State.FAILED})
@@ -308,8 +308,59 @@ def _job(person: Person, row: TrainingJob) -> dict[str, Any]:
         "wiped": (row.stop_report or {}).get("wiped") or {},
         "lora": lora,
         "deliveries": [_delivery(copy, holds=holds) for copy in copies],
+        "outputs": _outputs(person, lora) if lora else None,
+        "show_samples": lora is not None and _may_see_samples(person, lora),
         "own": own,
     }
+
+
+def _outputs(person: Person, lora: Lora) -> dict[str, Any]:
+    """Who must approve the outputs, what each has said, and what this reader may say."""
+    newest = {(row.person_id, row.by): row for row in lora.output_decisions.all()}
+    parties = outputs.required(lora.job.grant)
+    return {
+        "parties": [{"by": p.by, "row": newest.get((p.party_id, p.by))} for p in parties],
+        "mine": outputs.capacities(lora, person),
+    }
+
+
+def _may_see_samples(person: Person, lora: Lora) -> bool:
+    """Those whose pictures they come from, who decide, and who asked for them."""
+    row = lora.job.request
+    own = registry.organisations_of(person).filter(pk=row.requester_id).exists()
+    seen = own or bool(outputs.capacities(lora, person)) or registry.may_see_pictures(person, row)
+    return bool(lora.samples_object) and seen and selectors.pictures_readable(row)
+
+
+@require_safe
+@signed_in
+def samples(request: HttpRequest, person: Person, job_id: str) -> HttpResponse:
+    """What the LoRA draws, in one picture; kept by no cache."""
+    lora = Lora.objects.filter(job=selectors.access_job(person, job_id)).first()
+    if lora is None or not _may_see_samples(person, lora):
+        raise Http404
+    return _image(thumbnails.samples_picture(lora=lora))
+
+
+@require_POST
+@signed_in
+def decide_outputs(request: HttpRequest, person: Person, job_id: str) -> HttpResponse:
+    """Approve the outputs, or return them, in one's own capacity."""
+    lora = Lora.objects.filter(job=selectors.access_job(person, job_id)).first()
+    if lora is None:
+        raise Http404
+    done = outputs.output_decide(
+        lora=lora,
+        person=person,
+        by=request.POST.get("by", ""),
+        approve=request.POST.get("decision") == "approve",
+        note=request.POST.get("note", ""),
+    )
+    if isinstance(done, Refusal):
+        tell(request, done)
+    else:
+        messages.success(request, _("Your answer about the outputs is recorded."))
+    return redirect("job", job_id=job_id)
 
 
 def _steps(row: TrainingJob) -> list[dict[str, Any]]:

@@ -388,6 +388,12 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The picture is too small.",
         "Use the original photograph, above the minimum size.",
     ),
+    "output_unapproved": (
+        "{ja}が出力をまだ承認していないため、納品できません。",
+        "{ja}に見本を見て承認または差戻しをしてもらってください。",
+        "The outputs have not been approved by {en}, so nothing can be delivered.",
+        "Ask {en} to look at the samples and approve or return them.",
+    ),
     "watermark_unreadable": (
         "透かしを入れた後の確認で透かしを読み取れなかったため、納品を止めました。",
         "学習の設定(ランクや対象)を変えてやり直してください。",

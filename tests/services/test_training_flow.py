@@ -375,7 +375,7 @@ def test_nothing_can_be_handed_in_after_a_withdrawal(studio, monkeypatch):
     monkeypatch.setattr(
         type(real),
         "result",
-        lambda self, *parts: (
+        lambda self, *parts, **more: (
             handed.append(parts),
             withdraw(studio, job.grant),
             runs.run_finished(

@@ -125,19 +125,21 @@ def lease(request: HttpRequest, worker: Worker, job_id: str) -> HttpResponse:
 
 @worker_only("POST")
 def result(request: HttpRequest, worker: Worker, job_id: str) -> HttpResponse:
-    """A finished run: 4 bytes of length, `{fence, statement}`, the sealed master."""
+    """A finished run: 4 bytes of length, `{fence, statement, sample_bytes}`, the sealed master, the
+    sealed samples."""
     job, parts = _held(worker, job_id), _result_parts(request.body)
     if job is None:
         return problem(request, _LOST)
     if parts is None:
         return problem(request, Refusal("malformed", "result"), status=400)
-    head, master = parts
+    head, master, samples = parts
     finished = runs.run_finished(
         worker=worker,
         job=job,
         fence=_fence(head),
         master=master,
         statement=head.get("statement", {}),
+        samples=samples,
     )
     if isinstance(finished, Refusal):
         return problem(request, finished)
@@ -187,7 +189,7 @@ def _body(request: HttpRequest) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _result_parts(body: bytes) -> tuple[dict[str, Any], bytes] | None:
+def _result_parts(body: bytes) -> tuple[dict[str, Any], bytes, bytes] | None:
     size = int.from_bytes(body[:4], "big")
     if len(body) < 4 or size > len(body) - 4:
         return None
@@ -195,8 +197,12 @@ def _result_parts(body: bytes) -> tuple[dict[str, Any], bytes] | None:
         head = canonical.loads(body[4 : 4 + size])
     except VerificationError:
         return None
-    ok = isinstance(head, dict) and isinstance(head.get("statement"), dict)
-    return (head, body[4 + size :]) if ok else None
+    if not isinstance(head, dict) or not isinstance(head.get("statement"), dict):
+        return None
+    rest, samples = body[4 + size :], head.get("sample_bytes", 0)
+    if type(samples) is not int or not 0 <= samples < len(rest):
+        return None
+    return head, rest[: len(rest) - samples], rest[len(rest) - samples :]
 
 
 def _fence(body: Mapping[str, Any]) -> int:

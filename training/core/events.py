@@ -20,6 +20,8 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "run.finished": ("学習を完了", "run finished"),
     "lora.sealed": ("透かしを確かめLoRAを封印", "watermark proven, LoRA sealed"),
     "lora.frozen": ("LoRAを凍結", "LoRA frozen"),
+    "output.approved": ("出力を承認", "outputs approved"),
+    "output.returned": ("出力を差し戻し", "outputs returned"),
     "delivery.made": ("納品", "delivery made"),
     "delivery.fetched": ("納品物の受け取り", "delivery fetched"),
 }

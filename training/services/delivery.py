@@ -26,6 +26,7 @@ from registry.services import keyring
 from training.core import provenance, watermark, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
+from training.services import outputs
 from training.services.faults import grant_code
 from training.services.objects import object_read, object_store
 from training.services.runs import statement_sha256
@@ -51,11 +52,11 @@ def delivery_make(
 ) -> Delivery | Refusal:
     """Make one recipient's copy. The returned row's `link` is the token of its link, shown once.
 
-    (1) the LoRA is not frozen, its grant holds, and the recipient is the grant's licensee with a
-    key; (2) a fresh artefact id is marked into the master and read back from the very bytes that
-    go out; (3) the header says what it is and names nobody; (4) the statement is signed; (5) the
-    file is encrypted with age; (6) row and `delivery.made`, with the grant locked and looked at
-    again.
+    (1) the LoRA is not frozen, its grant holds, whoever must approve the outputs has, and the
+    recipient is the grant's licensee with a key; (2) a fresh artefact id is marked into the master
+    and read back from the very bytes that go out; (3) the header says what it is and names nobody;
+    (4) the statement is signed; (5) the file is encrypted with age; (6) row and `delivery.made`,
+    with the grant locked and looked at again.
     """
     at = at or timezone.now()
     # (1)
@@ -79,6 +80,9 @@ def _allowed(lora: Lora, recipient: Organisation, at: datetime) -> Refusal | Non
         return Refusal(code, lora.pk)
     if lora.state == Lora.State.FROZEN:
         return Refusal("frozen", lora.frozen_code)
+    unapproved = outputs.missing(lora)
+    if unapproved:
+        return unapproved[0]
     if recipient.pk != lora.job.request.licensee_id:
         return Refusal("terms_invalid", "the grant names another licensee")
     if not recipient.delivery_recipient:
@@ -154,6 +158,9 @@ def _deliver(lora: Lora, recipient: Organisation, copy: Copy, at: datetime) -> D
         code = grant_code(grant, at)
         if code is not None:
             return Refusal(code, lora.pk)
+        unapproved = outputs.missing(lora)  # somebody may have returned them meanwhile
+        if unapproved:
+            return unapproved[0]
         row.event = append.append("delivery.made", _made_data(row), at=at)
         row.save(force_insert=True)
     row.link = link

@@ -13,10 +13,12 @@ from PIL import Image
 
 from registry.core.refusals import Refusal
 from registry.services import vault
-from training.models import Dataset, Picture, ReferencePicture
+from training.models import Dataset, Lora, Picture, ReferencePicture
 from training.services.datasets import opened, reference_context
+from training.services.outputs import samples_context
 
 SIDE: Final = 320
+SAMPLES_SIDE: Final = 1024
 MEDIA_TYPE: Final = "image/jpeg"
 
 
@@ -30,6 +32,12 @@ def reference_thumbnail(*, reference: ReferencePicture, side: int = SIDE) -> byt
     """The same for a picture that says who the talent is."""
     dataset = reference.dataset
     return _small(dataset, reference.object_digest, reference_context(dataset), side)
+
+
+def samples_picture(*, lora: Lora, side: int = SAMPLES_SIDE) -> bytes | Refusal:
+    """What the LoRA draws: its sample grid, for those who decide about the outputs."""
+    dataset = lora.job.dataset
+    return _small(dataset, lora.samples_object, samples_context(lora.job_id), side)
 
 
 def _small(dataset: Dataset, digest: str, context: str, side: int) -> bytes | Refusal:

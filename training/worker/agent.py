@@ -329,9 +329,18 @@ class _Run:
         payload = canonical.dumps(provenance.run_statement(facts))
         statement = envelope.sign(provenance.PAYLOAD_TYPE, payload, [self.own.signer])
         sealed = vault.seal(master, key, context=f"master/{self.job.job_id}").data
-        refusal = self.client.result(self.job.job_id, self.job.fence, sealed, statement)
+        refusal = self.client.result(
+            self.job.job_id, self.job.fence, sealed, statement, samples=self._samples(key)
+        )
         if refusal is not None:
             raise _Ended("stopped", refusal)
+
+    def _samples(self, key: bytes) -> bytes:
+        """The last grid of samples, sealed: people decide by it, and a withdrawal shreds it."""
+        grid = self.folder / "out" / "sample-end.png"
+        if not grid.is_file():
+            return b""
+        return vault.seal(grid.read_bytes(), key, context=f"samples/{self.job.job_id}").data
 
     def _last_renewal(self) -> None:
         """The rest of the loss curve goes out, and a stop that came with the last step comes in."""

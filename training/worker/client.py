@@ -135,11 +135,21 @@ class Client:
             raise Unreachable(f"lease: {error}") from error
 
     def result(
-        self, job_id: str, fence: int, master: bytes, statement: Mapping[str, Any]
+        self,
+        job_id: str,
+        fence: int,
+        master: bytes,
+        statement: Mapping[str, Any],
+        *,
+        samples: bytes = b"",
     ) -> Refusal | None:
-        """Hand in a finished run: the statement's length, the statement, the sealed master."""
-        head = json.dumps({"fence": fence, "statement": statement}).encode()
-        body = len(head).to_bytes(4, "big") + head + master
+        """Hand in a finished run: the head's length, the head, the sealed master, the samples.
+
+        `samples` is the sealed grid of sample pictures, empty when the recipe makes none.
+        """
+        told = {"fence": fence, "statement": statement, "sample_bytes": len(samples)}
+        head = json.dumps(told).encode()
+        body = len(head).to_bytes(4, "big") + head + master + samples
         answer = self._send("POST", f"/jobs/{job_id}/result", body, "application/octet-stream")
         return answer if isinstance(answer, Refusal) else None
 
