@@ -17,7 +17,7 @@ class UseReport(models.Model):
     id = PseudonymField(prefix="use")
     delivery = models.ForeignKey(Delivery, models.PROTECT, related_name="uses")
     reported_by = models.ForeignKey(Person, models.PROTECT, related_name="+")
-    medium = models.CharField(max_length=40)  # a word of registry.core.terms.MEDIA
+    medium = models.CharField(max_length=40)  # a word of registry.core.vocabulary.MEDIA
     country = models.CharField(max_length=20)  # ISO 3166 code, or worldwide
     quantity = models.PositiveIntegerField(default=0)
     first_day = models.DateField()

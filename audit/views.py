@@ -26,7 +26,8 @@ from audit.verifier.steps import STEPS, Step, StepError
 from audit.verifier.verify import Verdict
 from registry import selectors as registry
 from registry.core.refusals import Refusal
-from registry.core.terms import CATEGORIES, Terms, label
+from registry.core.terms import Terms
+from registry.core.vocabulary import CATEGORIES, label
 from registry.log import selectors as log
 from registry.log.core.errors import VerificationError
 from registry.services import keyring

@@ -101,6 +101,8 @@ class World:
             "start": today,
             "end": today + timedelta(days=90),
             "purpose": "pictures for one e-photobook",
+            "fee_jpy": 0,
+            "replaces_booked_shoot": False,
         }
         return Terms(**(values | changes))
 

@@ -21,7 +21,8 @@ from django.views.decorators.http import require_POST, require_safe
 from registry import selectors as registry
 from registry.core.refusals import Refusal
 from registry.core.requests import MAY_WITHDRAW
-from registry.core.terms import CATEGORIES, Terms, label
+from registry.core.terms import Terms
+from registry.core.vocabulary import CATEGORIES, label
 from registry.models import Grant, Lane, Person, TrainingRequest
 from registry.views.base import NO_STORE, locale, said, signed_in, tell
 from training import selectors, tasks
@@ -104,6 +105,7 @@ def _scope(terms: Terms, row: TrainingRequest) -> dict[str, Any]:
         **words,
         "terms": terms,
         "exposure": label("exposure", (terms.exposure,), locale()),
+        "name_use": label("name_use", (terms.name_use,), locale()),
         "exclusivity": label("exclusivity", (terms.exclusivity,), locale()),
         "barred": label("categories", barred, locale()),
         "opened": label("categories", terms.categories, locale()),

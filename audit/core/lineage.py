@@ -15,11 +15,12 @@ from datetime import date
 from functools import reduce
 from typing import Final
 
-from registry.core import terms as words
+from registry.core import vocabulary as words
 from registry.core.terms import Terms
 
 _LEVELS: Final = tuple(words.EXPOSURE)
 _EXCLUSIVE: Final = tuple(words.EXCLUSIVITY)
+_NAMES: Final = ("none", "credit_line", "stage_name")
 # "None" is the absence of a transformation, which is always allowed and therefore not a permission.
 _NO_CHANGE: Final = frozenset({"none"})
 
@@ -28,7 +29,9 @@ _NO_CHANGE: Final = frozenset({"none"})
 class Scope:
     """Permissions and duties as sets, so that they can be intersected and united.
 
-    `territory` None is worldwide and `quantity` None is no number set: the tops of their orders.
+    `territory` None is worldwide; `quantity`, `impressions` and `price_max_jpy` None are no number
+    set: the tops of their orders. `generation_days` and `withdrawal_sell_off_days` are what a
+    withdrawal leaves, 0 for nothing.
     Days are calendar days in Japan, both inclusive. The fee is no member: what was promised for
     each parent is owed under that parent's own grant, and `pay` stays among the duties.
     """
@@ -46,16 +49,27 @@ class Scope:
     likeness_parts: frozenset[str]
     categories: frozenset[str]
     exclusivity: str
-    name_use: bool
+    name_use: str
     sublicence: bool
     sell_off_days: int
     duties: frozenset[str]
+    prototype: bool
+    impressions: int | None
+    price_min_jpy: int
+    price_max_jpy: int | None
+    report_months: int
+    destroy_by: date
+    generation_days: int
+    withdrawal_sell_off_days: int
+    attest_days: int
 
     @property
     def empty(self) -> bool:
         """Whether nothing at all may be done: one needed choice has no word left, or no day."""
         sets = (self.media, self.clients, self.products, self.purposes, self.likeness_parts)
-        return not all(sets) or self.territory == frozenset() or self.end < self.start
+        priced_out = self.price_max_jpy is not None and self.price_max_jpy < self.price_min_jpy
+        nowhere = self.territory == frozenset()
+        return not all(sets) or nowhere or priced_out or self.end < self.start
 
 
 def of(terms: Terms) -> Scope:
@@ -78,6 +92,15 @@ def of(terms: Terms) -> Scope:
         sublicence=terms.sublicence,
         sell_off_days=terms.sell_off_days,
         duties=frozenset(terms.duties),
+        prototype=terms.prototype,
+        impressions=terms.impressions or None,
+        price_min_jpy=terms.price_min_jpy,
+        price_max_jpy=terms.price_max_jpy or None,
+        report_months=terms.report_months,
+        destroy_by=terms.destroy_by or terms.end,
+        generation_days=terms.on_withdrawal.new_generation_days,
+        withdrawal_sell_off_days=terms.on_withdrawal.sell_off_days,
+        attest_days=terms.on_withdrawal.attest_days,
     )
 
 
@@ -97,10 +120,19 @@ def meet(a: Scope, b: Scope) -> Scope:
         likeness_parts=a.likeness_parts & b.likeness_parts,
         categories=a.categories & b.categories,
         exclusivity=min(a.exclusivity, b.exclusivity, key=_EXCLUSIVE.index),
-        name_use=a.name_use and b.name_use,
+        name_use=min(a.name_use, b.name_use, key=_NAMES.index),
         sublicence=a.sublicence and b.sublicence,
         sell_off_days=min(a.sell_off_days, b.sell_off_days),
         duties=a.duties | b.duties,
+        prototype=a.prototype or b.prototype,
+        impressions=_least(a.impressions, b.impressions),
+        price_min_jpy=max(a.price_min_jpy, b.price_min_jpy),
+        price_max_jpy=_least(a.price_max_jpy, b.price_max_jpy),
+        report_months=min(a.report_months, b.report_months),
+        destroy_by=min(a.destroy_by, b.destroy_by),
+        generation_days=min(a.generation_days, b.generation_days),
+        withdrawal_sell_off_days=min(a.withdrawal_sell_off_days, b.withdrawal_sell_off_days),
+        attest_days=min(a.attest_days, b.attest_days),
     )
 
 

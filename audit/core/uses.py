@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from registry.core.terms import WORLDWIDE, Terms
+from registry.core.terms import Terms
+from registry.core.vocabulary import WORLDWIDE
 
 
 @dataclass(frozen=True)
 class Use:
-    """One use: a word of `terms.MEDIA`, where, from which day (in Japan), how many units."""
+    """One use: a word of `vocabulary.MEDIA`, where, from which day (in Japan), how many units."""
 
     medium: str
     country: str

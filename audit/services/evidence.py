@@ -87,8 +87,7 @@ def _case_files(delivery: Delivery, claims: Claims) -> dict[str, bytes]:
     worker = b"" if job.worker is None else bytes(job.worker.public_raw)
     files = {
         verifier.GRANT: claims.grant.canonical(),
-        verifier.TEXTS["ja"]: claims.grant.text("ja").encode(),
-        verifier.TEXTS["en"]: claims.grant.text("en").encode(),
+        **{name: claims.grant.text(loc).encode() for loc, name in verifier.TEXTS.items()},
         verifier.TOKEN: admission["token"].encode(),
         verifier.STATUS: admission["status_list"].encode(),
         verifier.CURATION: canonical.dumps(job.dataset.curation),

@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.core import uses
 from audit.core.uses import Use
 from audit.models import UseReport
-from registry.core import terms as words
+from registry.core import vocabulary as words
 from registry.core.ids import new_id
 from registry.core.refusals import Refusal
 from registry.log import append

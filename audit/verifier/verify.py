@@ -23,6 +23,7 @@ from registry.core.approvals import Approval
 from registry.core.grants import Grant
 from registry.core.tokens import Claims
 from registry.core.trust import TrustRoot
+from registry.core.vocabulary import TEXT_LOCALES, TextLocale
 from registry.log.core import canonical, checkpoint, envelope, keys, merkle, tlog_proof
 from registry.log.core.errors import VerificationError
 from training.core import curation, provenance, weights
@@ -31,7 +32,7 @@ from training.trainer.config import Recipe
 
 PACK: Final = "pack.json"
 GRANT: Final = "grant.json"
-TEXTS: Final = {"ja": "text.ja.txt", "en": "text.en.txt"}
+TEXTS: Final[dict[TextLocale, str]] = {locale: f"text.{locale}.txt" for locale in TEXT_LOCALES}
 TOKEN: Final = "token.jws"  # noqa: S105 - a file's name
 STATUS: Final = "status.jws"
 STATUS_AS_OF: Final = "status-as-of.jws"

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from registry import selectors
 from registry.core.requests import jst_day
+from registry.core.vocabulary import TEXT_LOCALES
 from registry.models import (
     Approval,
     Credential,
@@ -56,7 +57,7 @@ def grant(row: Grant) -> dict[str, Any]:
         "request": row.request_id,
         "state": row.state,
         "digest": row.digest,
-        "text": {"ja": core.text("ja"), "en": core.text("en")},
+        "text": {locale: core.text(locale) for locale in TEXT_LOCALES},
         "text_sha256": dict(core.text_sha256),
         "dataset": {
             "root": core.dataset_root,

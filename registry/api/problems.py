@@ -38,6 +38,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "tool_licence": 503,
     "minor_rule": 422,
     "never_list": 422,
+    "not_opened": 422,
+    "talent_only": 403,
     "recipe_exceeds": 422,
     "image_unreadable": 422,
     "image_too_large": 413,

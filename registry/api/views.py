@@ -21,7 +21,7 @@ from registry import selectors
 from registry.api import present, problems
 from registry.api.base import ApiView, Caller, Input, caller, idempotent, parsed
 from registry.core.refusals import Refusal
-from registry.core.terms import Problem, Terms
+from registry.core.terms import Problem, Terms, parse
 from registry.models import (
     Organisation,
     Person,
@@ -136,10 +136,9 @@ def _looked_up(who: Caller, given: dict[str, Any]) -> dict[str, Any] | list[Prob
         "copyright_holder": holder,
     }
     found = [_unknown(name) for name, value in missing.items() if value is None]
-    try:
-        terms = Terms.from_payload(given["terms"])
-    except ValueError as error:
-        found.append(Problem("terms", f"条件を読み取れません({error})。", str(error)))
+    terms = parse(given["terms"])
+    if not isinstance(terms, Terms):
+        return [*found, *terms]
     if found:
         return found
     return {

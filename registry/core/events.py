@@ -13,6 +13,7 @@ from typing import Final
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "credential.enrolled": ("承認用の鍵を登録", "approval key enrolled"),
     "credential.retired": ("承認用の鍵を無効化", "approval key retired"),
+    "wishes.changed": ("本人の決まりを変更", "a talent's own rules changed"),
     "request.submitted": ("学習を申請", "training request submitted"),
     "request.refused": ("申請を受け付けず", "training request refused"),
     "grant.asked": ("許諾の内容を確定し承認を依頼", "grant content fixed, approvals asked"),

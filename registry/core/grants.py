@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from registry.core import licence_words, licences
-from registry.core import terms as terms_module
+from registry.core import licence_words, licences, wording
 from registry.core.licences import Conditions, Declared
-from registry.core.refusals import Locale, Refusal
+from registry.core.refusals import Refusal
 from registry.core.terms import Terms
+from registry.core.vocabulary import TEXT_LOCALES, TextLocale
 from registry.log.core import canonical
 
 FORMAT: Final = "kyodaku/grant/v1"
@@ -32,7 +32,6 @@ CAPACITIES: Final = (
     "bystander",
     "estate",
 )
-LOCALES: Final = ("ja", "en")
 
 
 @dataclass(frozen=True)
@@ -198,9 +197,9 @@ class Grant:
         """The 32 bytes that every approval signs."""
         return canonical.digest(FORMAT, self.to_payload())
 
-    def text(self, locale: Locale) -> str:
+    def text(self, locale: TextLocale) -> str:
         """The human text, rendered again from the terms."""
-        text = terms_module.render(
+        text = wording.render(
             self.terms, locale, pictures=self.dataset_count, max_runs=self.max_runs
         )
         return text + _base_lines(self.base_models, locale)
@@ -211,16 +210,11 @@ def text_digests(
 ) -> dict[str, str]:
     """`text_sha256` of a new grant: one digest per locale."""
     return {
-        locale: terms_module.text_digest(
-            terms_module.render(
-                grant_terms,
-                locale,
-                pictures=pictures,
-                max_runs=max_runs,
-            )
+        locale: wording.text_digest(
+            wording.render(grant_terms, locale, pictures=pictures, max_runs=max_runs)
             + _base_lines(bases, locale)
         )
-        for locale in ("ja", "en")
+        for locale in TEXT_LOCALES
     }
 
 
@@ -240,10 +234,17 @@ def check(grant: Grant, *, at: datetime) -> list[Refusal]:
     and that the parties needed for every grant are named.
     """
     refusals = []
-    for locale in LOCALES:
-        text = grant.text("ja" if locale == "ja" else "en")
-        if grant.text_sha256.get(locale) != terms_module.text_digest(text):
-            refusals.append(Refusal("approval_text_mismatch", locale))
+    if set(grant.text_sha256) != set(TEXT_LOCALES):
+        refusals.append(Refusal("approval_text_mismatch", "languages"))
+    try:
+        texts = {locale: wording.text_digest(grant.text(locale)) for locale in TEXT_LOCALES}
+    except KeyError as error:
+        return [*refusals, Refusal("approval_text_mismatch", f"{error} is no word of the terms")]
+    refusals += [
+        Refusal("approval_text_mismatch", locale)
+        for locale, digest in texts.items()
+        if grant.text_sha256.get(locale) != digest
+    ]
     if at >= grant.terms.ends_at():
         refusals.append(Refusal("expired", grant.terms.end.isoformat()))
     refusals += base_licence_refusals(grant.base_models, grant.terms)

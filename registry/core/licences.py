@@ -19,7 +19,8 @@ from datetime import date
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from registry.core.refusals import Refusal
-from registry.core.terms import WORLDWIDE, Terms
+from registry.core.terms import Terms
+from registry.core.vocabulary import WORLDWIDE
 from registry.log.core import canonical
 
 FORMAT: Final = "kyodaku/licence-facts/v1"

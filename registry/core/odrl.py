@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from registry.core import terms as words
+from registry.core import vocabulary as words
 from registry.core.grants import Grant
-from registry.core.terms import WORLDWIDE
+from registry.core.vocabulary import WORLDWIDE
 
 CONTEXT: Final = "http://www.w3.org/ns/odrl.jsonld"
 PROFILE: Final = "urn:kyodaku:odrl:1"

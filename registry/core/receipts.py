@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from registry.core import approvals, grants
+from registry.core import approvals
 from registry.core.approvals import Approval
 from registry.core.grants import Grant, Party
-from registry.core.terms import text_digest
 from registry.core.trust import TrustRoot
+from registry.core.vocabulary import TEXT_LOCALES
+from registry.core.wording import text_digest
 from registry.log.core import canonical, tlog_proof
 from registry.log.core.checkpoint import Checkpoint
 from registry.log.core.errors import VerificationError
@@ -196,7 +197,7 @@ def verify(data: bytes, trust: TrustRoot) -> Verified:
 
 
 def _check_texts(grant: Grant) -> None:
-    for locale in grants.LOCALES:
+    for locale in TEXT_LOCALES:
         try:
             digest = text_digest(grant.text(locale))
         except KeyError as error:

@@ -334,6 +334,24 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "It contains something on the talent's own never-list.",
         "Remove that item; the agency cannot allow it in the talent's place.",
     ),
+    "not_opened": (
+        "本人が自分で許していない分野または地域が含まれています。",
+        "その項目を外してください。必要なときは、本人が自分の画面の「私の決まり」で許してから申請してください。",
+        "It asks for a field or for worldwide use that the talent has not opened herself.",
+        "Leave it out; if it is needed, the talent must open it on her own page first.",
+    ),
+    "talent_only": (
+        "許す範囲を広げられるのは本人だけです。",
+        "本人が自分の画面で変えてください。事務所は範囲を狭めることだけができます。",
+        "Only the talent can widen what may be asked for.",
+        "She changes it on her own page; the agency can only narrow it.",
+    ),
+    "tick_missing": (
+        "本人が一つずつ確認する項目に、チェックがありません。",
+        "本人が内容を読み、許すときはその項目にチェックを入れてください。許さないときは断れます。",
+        "Something that needs the talent's own tick has not been ticked.",
+        "She reads it and ticks it if she allows it, or declines; nothing is ticked for her.",
+    ),
     "terms_invalid": (
         "許諾の条件に不足または矛盾があります。",
         "示された項目を直してください。入力した内容は残っています。",

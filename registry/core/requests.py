@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from registry.core import grants
-from registry.core import terms as terms_module
+from registry.core import grants, term_rules
 from registry.core.grants import BaseModel, RecipeLimits
 from registry.core.refusals import Refusal
-from registry.core.terms import JST, Problem, Terms
+from registry.core.terms import JST, Problem, Terms, check_person
 
 # State of a request -> states it may go to. `submitted`: pictures are gathered and curated;
 # `in_clearance`: a grant is being asked for; `cleared`: the grant holds. A new data set leads back
@@ -59,6 +58,7 @@ class Subject:
     minor: bool
     has_guardian: bool
     never: frozenset[str] = frozenset()
+    opened: frozenset[str] = frozenset()
 
 
 def may_move(states: Mapping[str, frozenset[str]], old: str, new: str) -> bool:
@@ -75,12 +75,14 @@ def decide(
     max_runs: int,
     sign_by: datetime,
     at: datetime,
+    adult_rated: bool = False,
 ) -> list[Refusal | Problem]:
     """Everything that keeps a request from being filed; empty when it may be.
 
     `Problem`s are for the form and can be corrected there; a `Refusal` is a no with a code.
+    `adult_rated`: the licensee sells adult content.
     """
-    found: list[Refusal | Problem] = list(terms_module.problems(terms, today=jst_day(at)))
+    found: list[Refusal | Problem] = list(term_rules.problems(terms, today=jst_day(at)))
     # Rules about people look words up, so unknown words must be out of the way first.
     if found:
         return found
@@ -89,7 +91,13 @@ def decide(
         found.append(Problem("talents", "本人を一人以上選んでください。", "Choose at least one."))
     found += grants.base_licence_refusals((base,), terms)
     for subject in subjects:
-        found += terms_module.check_person(terms, minor=subject.minor, never=subject.never)
+        found += check_person(
+            terms,
+            minor=subject.minor,
+            never=subject.never,
+            opened=subject.opened,
+            adult_rated=adult_rated,
+        )
         if subject.minor and not subject.has_guardian:
             found.append(Refusal("approval_missing:guardian", subject.talent_id))
     return found

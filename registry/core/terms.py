@@ -1,132 +1,63 @@
-"""Licence terms: what exactly is allowed, in a closed vocabulary, and the text that people read.
+"""Licence terms: what exactly is allowed, what keeps it from being asked for, what needs a tick.
 
-Stage 2 of the flow. Deny by default: what is not named is not allowed. The human text is rendered
-from the terms by `render`, never typed, and its SHA-256 goes into the grant, so that what a person
-read and what a machine enforces are one object.
+Stage 2 of the flow. Deny by default: what is not named is not allowed. The words are in
+`vocabulary`, the text that people read in `wording`; what a person reads and what a machine
+enforces are one object.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Final
-from unicodedata import category
 
-from registry.core.refusals import Locale, Refusal
+from registry.core.refusals import Refusal
+from registry.core.term_length import last_day, longest_years
+from registry.core.vocabulary import (
+    CATEGORIES,
+    CHANGES_THE_PERSON,
+    EXPOSURE,
+    MINOR_CEILING,
+    NON_COMMERCIAL,
+    NOT_FOR_MINORS,
+    WORLDWIDE,
+    levels_to,
+)
 
-Labels = Mapping[str, tuple[str, str]]
-
-# word: (Japanese, English). The words are permanent: they stand in signed grants.
-MEDIA: Final[Labels] = {
-    "bromide": ("生写真・ブロマイド", "bromide photo cards"),
-    "photobook_print": ("写真集", "printed photobook"),
-    "photobook_ebook": ("電子写真集", "e-photobook"),
-    "calendar": ("カレンダー", "calendar"),
-    "goods_acrylic": ("アクリルスタンドなどのグッズ", "acrylic stands and similar goods"),
-    "goods_apparel": ("アパレルグッズ", "apparel goods"),
-    "packaging": ("パッケージ", "packaging"),
-    "ad_web": ("ウェブ広告", "web advertising"),
-    "ad_ooh": ("屋外・交通広告", "outdoor and transit advertising"),
-    "ad_tv": ("テレビ広告", "television advertising"),
-    "ad_print": ("印刷広告", "print advertising"),
-    "magazine_gravure": ("雑誌グラビア", "magazine pictorial"),
-    "magazine_editorial": ("雑誌記事", "magazine editorial"),
-    "web_article": ("ウェブ記事", "web article"),
-    "stage_visual": ("舞台のメインビジュアル", "stage key visual"),
-    "pamphlet": ("パンフレット", "programme booklet"),
-    "sns_promo": ("SNSでの宣伝", "promotion on social media"),
-    "portfolio": ("ポートフォリオ", "portfolio"),
-    "internal_comp": ("社内カンプ", "internal comp"),
-    "research_prototype": ("研究・試作", "research prototype"),
-}
-# The only media that need no commercial permission of the base model.
-NON_COMMERCIAL: Final = frozenset({"portfolio", "internal_comp", "research_prototype"})
-
-TRANSFORMATIONS: Final[Labels] = {
-    "none": ("変えない", "none"),
-    "background_only": ("背景だけ", "background only"),
-    "wardrobe": ("衣装", "wardrobe"),
-    "hair_makeup": ("髪型・メイク", "hair and make-up"),
-    "pose": ("ポーズ", "pose"),
-    "age": ("年齢", "age"),
-    "gender": ("性別", "gender"),
-    "body": ("体型", "body"),
-    "ethnicity": ("民族的な特徴", "ethnic features"),
-    "stylise": ("イラスト調など", "stylisation"),
-    "persona_new_name": ("別名の人物", "a persona under a new name"),
-    "group_with_others": ("ほかの人との合成", "grouping with others"),
-}
-# In rising order: a ceiling allows itself and everything before it.
-EXPOSURE: Final[Labels] = {
-    "full_clothed": ("通常の着衣", "fully clothed"),
-    "sleeveless_legs": ("袖なし・脚の露出まで", "sleeveless, legs"),
-    "swimwear": ("水着まで", "swimwear"),
-    "underwear": ("下着まで", "underwear"),
-    "above": ("下着を超える露出", "beyond underwear"),
-}
-LIKENESS_PARTS: Final[Labels] = {
-    "face": ("顔", "face"),
-    "body": ("体", "body"),
-    "hands": ("手", "hands"),
-    "hair": ("髪", "hair"),
-    "back": ("後ろ姿", "back view"),
-}
-CATEGORIES: Final[Labels] = {
-    "sexual": ("性的な表現", "sexual content"),
-    "political": ("政治", "politics"),
-    "religious": ("宗教", "religion"),
-    "medical_claim": ("医療・健康の効能", "medical claims"),
-    "gambling": ("ギャンブル", "gambling"),
-    "tobacco": ("たばこ", "tobacco"),
-    "alcohol": ("酒", "alcohol"),
-    "finance": ("金融", "finance"),
-    "defamatory": ("名誉を傷つける表現", "defamation"),
-    "weapons": ("武器", "weapons"),
-}
-EXCLUSIVITY: Final[Labels] = {
-    "none": ("独占なし", "non-exclusive"),
-    "category": ("同業種で独占", "exclusive in the category"),
-    "full": ("完全独占", "fully exclusive"),
-}
-DUTIES: Final[Labels] = {
-    "report_use": ("使用を報告する", "report every use"),
-    "credit": ("名前を表示する", "credit the talent"),
-    "ai_notice": ("AI生成と表示する", "mark as AI-generated"),
-    "output_approval": ("出力を事前に確認してもらう", "have outputs approved first"),
-    "destroy_at_end": ("期間の終わりに消去する", "destroy at the end of the term"),
-    "attest_yearly": ("年に一度、誓約する", "attest once a year"),
-    "pay": ("対価を支払う", "pay the fee"),
-}
-WORLDWIDE: Final = "worldwide"
-_COUNTRIES: Final[Labels] = {
-    "JP": ("日本国内", "Japan"),
-    "US": ("アメリカ合衆国", "the United States"),
-    "KR": ("韓国", "South Korea"),
-    "TW": ("台湾", "Taiwan"),
-    "CN": ("中国", "China"),
-    "GB": ("イギリス", "the United Kingdom"),
-    "FR": ("フランス", "France"),
-    "DE": ("ドイツ", "Germany"),
-    WORLDWIDE: ("全世界", "worldwide"),
-}
-_MINOR_CEILING: Final = "sleeveless_legs"
-# No consent runs for ever, and calendars end at 9999: a later day would break every sweep.
-LAST_YEAR: Final = 2200
-MAX_TEXT: Final = 500
-# Unicode: control, format (bidi marks, zero width), surrogate, private, line, paragraph.
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Japan has had one offset and no summer time since 1951, so a fixed offset is the calendar.
 JST: Final = timezone(timedelta(hours=9))
 
 
 @dataclass(frozen=True)
-class Terms:
-    """One licence scope. Every field is part of the signed grant; new ones go last with a default.
+class Withdrawal:
+    """What follows when the talent withdraws; agreed before training (study, field 3).
 
-    Dates are calendar days in Japan, both inclusive. `quantity` is a number of
-    units, 0 where units make no sense; `fee_jpy` is the whole fee in yen.
+    Running training always stops at once, unpublished outputs and the weights are always destroyed.
+    `attest_days`: within how many days the destruction is attested. A safety withdrawal overrides
+    `new_generation` and `published` (`Terms.sell_off_until`).
+    """
+
+    training: str = "stop_now"
+    new_generation: str = "stop_now"
+    new_generation_days: int = 0
+    unpublished_outputs: str = "destroy"
+    published: str = "recall"
+    sell_off_days: int = 0
+    artefact: str = "destroy"
+    attest_days: int = 30
+
+
+@dataclass(frozen=True)
+class Terms:
+    """One licence scope. Every member is part of the signed grant; new ones go last.
+
+    Dates are calendar days in Japan, both inclusive. `quantity` is a number of units and
+    `impressions` a number of showings, 0 where they make no sense; the price band is that of one
+    unit in yen, 0 to 0 for none. `fee_jpy` is the whole fee in yen, `share_permille` a part of the
+    sales in thousandths. `sell_off_days` extends the end of a term that ran out for stock made
+    before. `report_months`: a report at least every so many months. No default answers for anybody:
+    the fee and whether a booked shoot is replaced are always stated.
     """
 
     media: tuple[str, ...]
@@ -136,6 +67,8 @@ class Terms:
     start: date
     end: date
     purpose: str
+    fee_jpy: int
+    replaces_booked_shoot: bool
     quantity: int = 0
     transformations: tuple[str, ...] = ("none",)
     exposure: str = "full_clothed"
@@ -143,11 +76,24 @@ class Terms:
     categories: tuple[str, ...] = ()
     exclusivity: str = "none"
     duties: tuple[str, ...] = ("report_use", "ai_notice", "destroy_at_end")
-    name_use: bool = False
+    name_use: str = "none"
     sublicence: bool = False
-    fee_jpy: int = 0
-    replaces_booked_shoot: bool = False
     sell_off_days: int = 0
+    stage: str = "production"
+    likeness_goal: bool = True
+    impressions: int = 0
+    price_min_jpy: int = 0
+    price_max_jpy: int = 0
+    exclusivity_category: str = ""
+    competitors: tuple[str, ...] = ()
+    share_permille: int = 0
+    guarantee_jpy: int = 0
+    paid_by: str = "client"
+    pay_by: date | None = None
+    destroy_by: date | None = None
+    report_months: int = 3
+    advised_by: str = "none"
+    on_withdrawal: Withdrawal = field(default_factory=Withdrawal)
 
     def starts_at(self) -> datetime:
         """The first moment of the term."""
@@ -162,43 +108,56 @@ class Terms:
         """Whether any of the media needs a base model that may be used commercially."""
         return any(word not in NON_COMMERCIAL for word in self.media)
 
+    @property
+    def background_only(self) -> bool:
+        """Whether nothing about the person may be made anew, only what is behind them (R04)."""
+        return set(self.transformations) <= {"none", "background_only"}
+
+    @property
+    def prototype(self) -> bool:
+        """Whether this is research: nothing is delivered, published or sold (R09)."""
+        return self.stage == "prototype"
+
+    def sell_off_until(self, withdrawn_on: date, *, safety: bool) -> date | None:
+        """The last day on which published stock may be sold after a withdrawal; None for no day.
+
+        A safety withdrawal (a minor, intimate pictures, forged consent, a court's order) ends it at
+        once, whatever was agreed.
+        """
+        agreed = self.on_withdrawal
+        if safety or agreed.published != "sell_off":
+            return None
+        return withdrawn_on + timedelta(days=agreed.sell_off_days)
+
+    def generation_until(self, withdrawn_on: date, *, safety: bool) -> date | None:
+        """The last day of new outputs after a withdrawal; None when they stop at once."""
+        agreed = self.on_withdrawal
+        if safety or agreed.new_generation != "after_days":
+            return None
+        return withdrawn_on + timedelta(days=agreed.new_generation_days)
+
+    def intimate(self) -> bool:
+        """Whether a withdrawal is one for safety by the content alone: swimwear and above, sex."""
+        above = EXPOSURE.keys() - set(levels_to(MINOR_CEILING))
+        return self.exposure in above or "sexual" in self.categories
+
     def to_payload(self) -> dict[str, Any]:
-        """The JSON object that stands in the grant: strings, integers, booleans and arrays only."""
-        payload = asdict(self)
-        payload["start"], payload["end"] = self.start.isoformat(), self.end.isoformat()
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in payload.items()}
+        """The JSON object that stands in the grant. A date is a string; one not set is null."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Terms:
         """Parse strictly. Raises `ValueError` for an unknown, missing or ill-typed member."""
-        known = {f.name: str(f.type) for f in fields(cls)}
-        unknown = set(payload) - set(known)
-        if unknown:
-            raise ValueError(f"unknown member: {sorted(unknown)[0]}")
-        values = {name: _typed(name, known[name], value) for name, value in payload.items()}
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        values, found = _members(payload)
+        if found:
+            raise ValueError(found[0].en)
+        return cls(**values)
 
 
-def _typed(name: str, kind: str, value: Any) -> Any:
-    if kind == "date":
-        if not isinstance(value, str):
-            raise ValueError(f"{name}: a date is written YYYY-MM-DD")
-        try:
-            return date.fromisoformat(value)
-        except ValueError as error:
-            raise ValueError(f"{name}: a date is written YYYY-MM-DD") from error
-    if kind.startswith("tuple"):
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise ValueError(f"{name}: a list of words is needed")
-        return tuple(value)
-    expected = {"str": str, "int": int, "bool": bool}[kind]
-    # bool is an int in Python; a quantity of `true` is a mistake, not one.
-    if type(value) is not expected:
-        raise ValueError(f"{name}: {kind} is needed")
-    return value
+def _plain(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)
@@ -210,215 +169,142 @@ class Problem:
     en: str
 
 
-def problems(terms: Terms, *, today: date) -> list[Problem]:
-    """Everything that keeps the terms from being asked for; empty when they are complete."""
-    found = [*_text_problems(terms), *_word_problems(terms), *_date_problems(terms, today)]
-    if terms.quantity < 0 or terms.fee_jpy < 0 or terms.sell_off_days < 0:
-        found.append(
-            Problem("quantity", "数は0以上にしてください。", "Numbers cannot be negative.")
-        )
-    if WORLDWIDE in terms.territory and len(terms.territory) > 1:
-        found.append(
-            Problem(
-                "territory",
-                "全世界とほかの地域は同時に選べません。",
-                "Worldwide excludes naming single territories.",
-            )
-        )
-    if terms.sublicence:
-        found.append(Problem("sublicence", "再許諾はできません。", "Sub-licensing is not offered."))
-    return found
+def parse(payload: Mapping[str, Any]) -> Terms | list[Problem]:
+    """Terms as a stranger wrote them, or every member that cannot be read, by its name.
+
+    An unknown member is a problem of `terms` itself: a form has no field to show it at.
+    """
+    values, found = _members(payload)
+    return found or Terms(**values)
 
 
-def _text_problems(terms: Terms) -> list[Problem]:
-    found = []
-    for name, shortest in (("client", 1), ("product", 1), ("purpose", 10)):
-        text = getattr(terms, name)
-        # A line break would write lines of its own into the text that people sign; a direction
-        # mark would turn one around.
-        if len(text) > MAX_TEXT or any(category(c) in _UNSEEN for c in text):
-            found.append(
-                Problem(
-                    name,
-                    f"改行や制御文字を含まない{MAX_TEXT}文字以内で書いてください。",
-                    f"At most {MAX_TEXT} characters, without line breaks or control characters.",
-                )
-            )
-        if len(getattr(terms, name).strip()) < shortest:
-            found.append(
-                Problem(
-                    name,
-                    f"{shortest}文字以上で具体的に書いてください。",
-                    f"Be specific: at least {shortest} character(s).",
-                )
-            )
-    return found
+def _members(payload: Any) -> tuple[dict[str, Any], list[Problem]]:
+    values: dict[str, Any] = {}
+    found: list[Problem] = []
+    if not isinstance(payload, Mapping):
+        text = "terms: an object of members is needed"
+        return {}, [Problem("terms", f"読み取れません({text})。", text)]
+    known = {f.name: f for f in fields(Terms)}
+    for name in sorted(set(payload) - set(known)):
+        found.append(Problem("terms", f"「{name}」という項目はありません。", f"no member {name!r}"))
+    for name, member in known.items():
+        needed = member.default is MISSING and member.default_factory is MISSING
+        if name not in payload:
+            if needed:
+                found.append(Problem(name, "答えてください。", f"{name}: an answer is needed"))
+            continue
+        try:
+            values[name] = _typed(name, str(member.type), payload[name])
+        except ValueError as error:
+            found.append(Problem(name, f"読み取れません({error})。", str(error)))
+    return values, found
 
 
-def _word_problems(terms: Terms) -> list[Problem]:
-    lists: dict[str, tuple[Labels, tuple[str, ...]]] = {
-        "media": (MEDIA, terms.media),
-        "transformations": (TRANSFORMATIONS, terms.transformations),
-        "likeness_parts": (LIKENESS_PARTS, terms.likeness_parts),
-        "categories": (CATEGORIES, terms.categories),
-        "duties": (DUTIES, terms.duties),
-        "exposure": (EXPOSURE, (terms.exposure,)),
-        "exclusivity": (EXCLUSIVITY, (terms.exclusivity,)),
-        "territory": (_COUNTRIES, terms.territory),
-    }
-    found = []
-    for name, (vocabulary, words) in lists.items():
-        if name != "categories" and name != "duties" and not words:
-            found.append(Problem(name, "一つ以上選んでください。", "Choose at least one."))
-        found += [
-            Problem(name, f"「{word}」は用語にありません。", f"“{word}” is not in the vocabulary.")
-            for word in words
-            if word not in vocabulary
-        ]
-    return found
+def _typed(name: str, kind: str, value: Any) -> Any:
+    if kind == "Withdrawal":
+        return _withdrawal(value)
+    if kind.startswith("date"):
+        if value is None and kind.endswith("None"):
+            return None
+        return _day(name, value)
+    if kind.startswith("tuple"):
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise ValueError(f"{name}: a list of words is needed")
+        return tuple(value)
+    expected = {"str": str, "int": int, "bool": bool}[kind]
+    # bool is an int in Python; a quantity of `true` is a mistake, not one.
+    if type(value) is not expected:
+        raise ValueError(f"{name}: {kind} is needed")
+    return value
 
 
-def _date_problems(terms: Terms, today: date) -> list[Problem]:
-    if terms.end < terms.start:
-        return [
-            Problem("end", "終了日は開始日より後にしてください。", "The end must follow the start.")
-        ]
-    if terms.end.year > LAST_YEAR:
-        return [
-            Problem("end", f"{LAST_YEAR}年までにしてください。", f"Not later than {LAST_YEAR}.")
-        ]
-    if terms.end < today:
-        return [Problem("end", "終了日が過ぎています。", "The end has already passed.")]
-    return []
+def _day(name: str, value: Any) -> date:
+    # `fromisoformat` also reads 20270331 and week dates; a signed date has one spelling.
+    if not isinstance(value, str) or len(value) != len("2027-03-31"):
+        raise ValueError(f"{name}: a date is written YYYY-MM-DD")
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: a date is written YYYY-MM-DD") from error
+
+
+def _withdrawal(value: Any) -> Withdrawal:
+    kinds = {f.name: str(f.type) for f in fields(Withdrawal)}
+    if not isinstance(value, Mapping) or set(value) - set(kinds):
+        raise ValueError("on_withdrawal: an object of its own members is needed")
+    return Withdrawal(**{k: _typed(f"on_withdrawal.{k}", kinds[k], v) for k, v in value.items()})
 
 
 def check_person(
-    terms: Terms, *, minor: bool, never: frozenset[str] = frozenset()
+    terms: Terms,
+    *,
+    minor: bool,
+    never: frozenset[str] = frozenset(),
+    opened: frozenset[str] | None = None,
+    adult_rated: bool = False,
 ) -> list[Refusal]:
     """Rules about the person that no approval can lift.
 
-    A minor is never shown above `sleeveless_legs` nor in sexual content. `never` holds
-    words of any vocabulary that the talent ruled out; an agency can lower, never raise.
+    A minor is never shown above `sleeveless_legs`, nor in or for what `NOT_FOR_MINORS` names, nor
+    licensed to an adult-rated company, nor for longer than `term_length` says. `never` holds words
+    of any vocabulary that the talent ruled out: an agency can lower, never raise. `opened` holds
+    what she opened herself of the barred categories and of `worldwide`; None leaves that out, for
+    a grant that she has signed.
     """
     refusals = []
-    levels = list(EXPOSURE)
-    if minor and (
-        levels.index(terms.exposure) > levels.index(_MINOR_CEILING) or "sexual" in terms.categories
-    ):
+    if minor and terms.exposure not in levels_to(MINOR_CEILING):
         refusals.append(Refusal("minor_rule", terms.exposure))
-    asked = {*terms.media, *terms.transformations, *terms.categories}
-    asked |= set(levels[: levels.index(terms.exposure) + 1])
-    refusals += [Refusal("never_list", word) for word in sorted(asked & never)]
+    if minor:
+        barred = NOT_FOR_MINORS.intersection(terms.categories)
+        refusals += [Refusal("minor_rule", word) for word in sorted(barred)]
+    years = longest_years(terms.territory, minor=minor)
+    if minor and terms.end > last_day(terms.start, years):
+        refusals.append(Refusal("minor_rule", f"term over {years} years"))
+    if minor and adult_rated:
+        refusals.append(Refusal("minor_rule", "adult-rated licensee"))
+    refusals += [Refusal("never_list", word) for word in sorted(_asked(terms) & never)]
+    if opened is not None:
+        closed = needs_opening(terms) - opened
+        refusals += [Refusal("not_opened", word) for word in sorted(closed)]
     return refusals
 
 
-def _names(vocabulary: Labels, words: tuple[str, ...], locale: Locale) -> str:
-    position = 0 if locale == "ja" else 1
-    return ("、" if locale == "ja" else ", ").join(vocabulary[w][position] for w in words)
+def _asked(terms: Terms) -> set[str]:
+    """Every word that is asked for, lower exposure levels included."""
+    asked = {*terms.media, *terms.transformations, *terms.categories, *terms.likeness_parts}
+    asked |= {*terms.territory, *levels_to(terms.exposure)}
+    return asked | ({terms.name_use, terms.exclusivity} - {"none"})
 
 
-def label(member: str, words: tuple[str, ...], locale: Locale) -> str:
-    """Words of one member of `Terms` as people read them. Raises `KeyError` for unknown ones."""
-    return _names(_VOCABULARY[member], words, locale)
+# What only the talent can open, for everybody who asks, in her own session (R44).
+OPENABLE: Final = (*CATEGORIES, WORLDWIDE)
 
 
-_VOCABULARY: Final[Mapping[str, Labels]] = {
-    "media": MEDIA,
-    "territory": _COUNTRIES,
-    "transformations": TRANSFORMATIONS,
-    "likeness_parts": LIKENESS_PARTS,
-    "exposure": EXPOSURE,
-    "exclusivity": EXCLUSIVITY,
-    "duties": DUTIES,
-    "categories": CATEGORIES,
-}
+def needs_opening(terms: Terms) -> frozenset[str]:
+    """What the talent must have opened herself before it may even be asked for."""
+    asked = {*terms.categories, *terms.territory}
+    return frozenset(asked.intersection(OPENABLE))
 
 
-def render(terms: Terms, locale: Locale, *, pictures: int, max_runs: int) -> str:
-    """The text a person reads before signing. The same input always gives the same bytes."""
-    barred = tuple(word for word in CATEGORIES if word not in terms.categories)
-    shown = {
-        "media": _names(MEDIA, terms.media, locale),
-        "territory": _names(_COUNTRIES, terms.territory, locale),
-        "transformations": _names(TRANSFORMATIONS, terms.transformations, locale),
-        "parts": _names(LIKENESS_PARTS, terms.likeness_parts, locale),
-        "exposure": _names(EXPOSURE, (terms.exposure,), locale),
-        "exclusivity": _names(EXCLUSIVITY, (terms.exclusivity,), locale),
-        "duties": _names(DUTIES, terms.duties, locale),
-        "barred": _names(CATEGORIES, barred, locale) or ("なし" if locale == "ja" else "none"),
-        "opened": _names(CATEGORIES, terms.categories, locale)
-        or ("なし" if locale == "ja" else "none"),
-    }
-    lines = _lines_ja(terms, shown, pictures, max_runs)
-    if locale == "en":
-        lines = _lines_en(terms, shown, pictures, max_runs)
-    return "\n".join(lines) + "\n"
+def explicit_items(terms: Terms) -> tuple[str, ...]:
+    """What needs the talent's own tick at approval, each by itself and unticked at first.
+
+    Items are `member:word`, or a member alone; `wording.item_label` says them to people.
+    """
+    items = [f"media:{word}" for word in terms.media if word == "portfolio"]
+    items += [f"territory:{word}" for word in terms.territory if word == WORLDWIDE]
+    items += [f"category:{word}" for word in terms.categories]
+    if terms.exposure != "full_clothed":
+        items.append(f"exposure:{terms.exposure}")
+    items += [f"transformation:{w}" for w in terms.transformations if w in CHANGES_THE_PERSON]
+    if terms.name_use != "none" or {"name", "signature"} & set(terms.likeness_parts):
+        items.append("name_use")
+    if terms.sell_off_days or terms.on_withdrawal.published == "sell_off":
+        items.append("sell_off")
+    return tuple(dict.fromkeys(items))
 
 
-def _lines_ja(terms: Terms, shown: Mapping[str, str], pictures: int, max_runs: int) -> list[str]:
-    units = f"{terms.quantity:,}点まで" if terms.quantity else "点数の定めなし"
-    return [
-        f"この{pictures}枚の写真だけを使って、AI(LoRA)を{max_runs}回だけ学習します。",
-        f"目的: {terms.purpose}",
-        f"依頼主: {terms.client} / 商品・作品: {terms.product}",
-        f"使うもの: {shown['media']}({units})",
-        f"地域: {shown['territory']}",
-        f"期間: {terms.start.isoformat()} から {terms.end.isoformat()} まで",
-        f"使う部分: {shown['parts']}",
-        f"変えてよいこと: {shown['transformations']}",
-        f"露出の上限: {shown['exposure']}",
-        f"名前の使用: {'あり' if terms.name_use else 'なし'}",
-        f"独占: {shown['exclusivity']}",
-        f"対価: {terms.fee_jpy:,}円",
-        "この許諾は撮影の仕事の代わりに"
-        + ("なります。" if terms.replaces_booked_shoot else "なりません。"),
-        f"利用者の義務: {shown['duties']}",
-        f"特に許す分野: {shown['opened']}",
-        f"使えない分野: {shown['barred']}",
-        "ほかの会社への再許諾はできません。ここに書かれていない使い方はできません。",
-        "いつでも撤回できます。撤回すると、進行中の学習は止まり、新しい利用はできなくなります。"
-        + (
-            f"作り終えた在庫は{terms.sell_off_days}日間だけ販売できます。"
-            if terms.sell_off_days
-            else ""
-        ),
-        "返事をしないことは、承認になりません。",
-    ]
-
-
-def _lines_en(terms: Terms, shown: Mapping[str, str], pictures: int, max_runs: int) -> list[str]:
-    units = f"up to {terms.quantity:,} units" if terms.quantity else "no number of units set"
-    runs = "once" if max_runs == 1 else f"{max_runs} times"
-    return [
-        f"An AI model (LoRA) is trained {runs}, from these {pictures} photographs only.",
-        f"Purpose: {terms.purpose}",
-        f"Client: {terms.client} / product or work: {terms.product}",
-        f"Used for: {shown['media']} ({units})",
-        f"Territory: {shown['territory']}",
-        f"Term: from {terms.start.isoformat()} to {terms.end.isoformat()}",
-        f"Parts of the likeness: {shown['parts']}",
-        f"May be changed: {shown['transformations']}",
-        f"Exposure ceiling: {shown['exposure']}",
-        f"Use of the name: {'yes' if terms.name_use else 'no'}",
-        f"Exclusivity: {shown['exclusivity']}",
-        f"Fee: JPY {terms.fee_jpy:,}",
-        "This "
-        + ("replaces" if terms.replaces_booked_shoot else "does not replace")
-        + " a booked shoot.",
-        f"Duties of the user: {shown['duties']}",
-        f"Fields opened: {shown['opened']}",
-        f"Barred fields: {shown['barred']}",
-        "No sub-licence to other companies. What is not written here is not allowed.",
-        "You may withdraw at any time: running training stops and no new use may be made."
-        + (
-            f" Stock already made may be sold for {terms.sell_off_days} days."
-            if terms.sell_off_days
-            else ""
-        ),
-        "Giving no answer is never an approval.",
-    ]
-
-
-def text_digest(text: str) -> str:
-    """SHA-256 of the rendered text as UTF-8, in hex."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def missing_ticks(terms: Terms, ticks: Iterable[str]) -> list[Refusal]:
+    """`tick_missing:<item>` for everything explicit that the talent has not ticked."""
+    given = frozenset(ticks)
+    return [Refusal(f"tick_missing:{i}", i) for i in explicit_items(terms) if i not in given]

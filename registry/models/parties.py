@@ -42,6 +42,8 @@ class Organisation(models.Model):
     name_en = models.CharField(max_length=200, blank=True)
     # The age recipient to which deliveries for this organisation are encrypted.
     delivery_recipient = models.CharField(max_length=200, blank=True)
+    # Sells adult content: no minor is ever licensed to it, and nobody can lift that.
+    adult_rated = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -70,6 +72,9 @@ class Talent(models.Model):
     birth_date = models.DateField(null=True, blank=True)
     # Words of registry.core.terms that this person never allows. The agency cannot shorten it.
     never_list = models.JSONField(default=list, blank=True)
+    # Words of registry.core.terms.OPENABLE that this person opened, in her own session. Only she
+    # lengthens it; the agency can shorten it.
+    opened_list = models.JSONField(default=list, blank=True)
 
     def __str__(self) -> str:
         return str(self.person)

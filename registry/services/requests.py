@@ -70,6 +70,7 @@ def request_submit(
         max_runs=max_runs,
         sign_by=sign_by,
         at=at,
+        adult_rated=licensee.adult_rated,
     )
     found += _named(recipe, talents)
     if found:
@@ -115,6 +116,7 @@ def subject(talent: Talent, at: datetime) -> rules.Subject:
         minor=talent.is_minor(day),
         has_guardian=bool(selectors.guardians_on(talent, day)),
         never=frozenset(talent.never_list),
+        opened=frozenset(talent.opened_list),
     )
 
 
@@ -194,7 +196,13 @@ def _not_askable(request: TrainingRequest, at: datetime) -> list[Refusal]:
     refusals = []
     for talent in request.talents.order_by("id"):
         who = subject(talent, at)
-        refusals += check_person(terms, minor=who.minor, never=who.never)
+        refusals += check_person(
+            terms,
+            minor=who.minor,
+            never=who.never,
+            opened=who.opened,
+            adult_rated=request.licensee.adult_rated,
+        )
     return refusals
 
 

@@ -136,7 +136,8 @@ def _age_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:
     refusals = []
     for talent in grant.request.talents.order_by("id"):
         who = subject(talent, at)
-        refusals += check_person(core.terms, minor=who.minor)
+        licensee = grant.request.licensee
+        refusals += check_person(core.terms, minor=who.minor, adult_rated=licensee.adult_rated)
         if who.minor and not (who.has_guardian and talent.id in guarded):
             refusals.append(Refusal("approval_missing:guardian", talent.id))
         if not who.minor and talent.id in guarded:

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from registry import selectors
 from registry.core.refusals import Refusal
 from registry.core.requests import LIVE_GRANT, MAY_WITHDRAW
-from registry.core.terms import Terms, label
+from registry.core.terms import Terms
+from registry.core.vocabulary import label
 from registry.forms import DeclineForm, RefuseForm, WithdrawForm
 from registry.models import Grant, Lane, Person
 from registry.services import approvals

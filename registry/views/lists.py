@@ -10,7 +10,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from registry import selectors
-from registry.core.terms import Terms, label
+from registry.core.terms import Terms
+from registry.core.vocabulary import label
 from registry.models import Person, TrainingRequest
 from registry.views.base import locale, signed_in
 

@@ -116,6 +116,8 @@ TERMS = Terms(
     start=date(2026, 11, 1),
     end=date(2027, 10, 31),
     purpose="Key visuals of the autumn photobook",
+    fee_jpy=0,
+    replaces_booked_shoot=False,
     quantity=2000,
     transformations=("background_only", "wardrobe"),
 )
@@ -198,6 +200,7 @@ def build(
         "grant.json": grant.canonical(),
         "text.ja.txt": grant.text("ja").encode(),
         "text.en.txt": grant.text("en").encode(),
+        "text.ja-easy.txt": grant.text("ja-easy").encode(),
         "token.jws": token.encode(),
         "status.jws": then.encode(),
         "status-as-of.jws": _status(status_now, as_of).encode(),

@@ -51,6 +51,8 @@ def terms(**changes) -> Terms:
         "start": date(2026, 4, 1),
         "end": date(2026, 12, 31),
         "purpose": "pictures for one e-photobook",
+        "fee_jpy": 0,
+        "replaces_booked_shoot": False,
     }
     return Terms(**{**values, **changes})
 

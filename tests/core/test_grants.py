@@ -46,6 +46,8 @@ def test_every_member_is_in_what_is_signed(path):
     for step in path[:-1]:
         place = place[step]
     old = place[path[-1]]
+    if old is None:  # a date that is not set
+        old = ""
     place[path[-1]] = (not old) if isinstance(old, bool) else old + type(old)("1")
     assert canonical.digest("kyodaku/grant/v1", payload) != GRANT.digest()
 
@@ -85,7 +87,7 @@ def test_an_honest_grant_holds():
     assert codes(GRANT) == []
 
 
-@pytest.mark.parametrize("locale", ["ja", "en"])
+@pytest.mark.parametrize("locale", ["ja", "en", "ja-easy"])
 def test_the_text_that_was_read_is_the_text_of_the_terms(locale):
     changed = dict(GRANT.text_sha256) | {locale: "00" * 32}
     assert codes(replace(GRANT, text_sha256=changed)) == ["approval_text_mismatch"]
@@ -93,7 +95,19 @@ def test_the_text_that_was_read_is_the_text_of_the_terms(locale):
 
 def test_other_terms_under_the_old_text_are_refused():
     dearer = replace(TERMS, media=("ad_tv",))
-    assert codes(replace(GRANT, terms=dearer)) == ["approval_text_mismatch"] * 2
+    assert codes(replace(GRANT, terms=dearer)) == ["approval_text_mismatch"] * 3
+
+
+def test_a_word_of_no_vocabulary_has_no_text():
+    unheard = replace(GRANT, terms=replace(TERMS, media=("hologram",)))
+    assert codes(unheard) == ["approval_text_mismatch"]
+
+
+def test_a_form_of_the_text_that_is_missing_or_unknown_is_refused():
+    texts = dict(GRANT.text_sha256)
+    assert "approval_text_mismatch" in codes(replace(GRANT, text_sha256=texts | {"fr": "00" * 32}))
+    del texts["ja-easy"]
+    assert "approval_text_mismatch" in codes(replace(GRANT, text_sha256=texts))
 
 
 def test_a_term_that_is_over_is_expired():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from audit.core import lineage
 from audit.core.lineage import allows_less, inherit, meet, of, standing
-from registry.core import terms as words
-from registry.core.terms import Terms
+from registry.core import vocabulary as words
+from registry.core.terms import Terms, Withdrawal
 from tests.core.pack_world import TERMS
 
 
@@ -36,9 +36,23 @@ SCOPES = st.builds(
     categories=subsets(words.CATEGORIES),
     exclusivity=st.sampled_from(list(words.EXCLUSIVITY)),
     duties=subsets(words.DUTIES),
-    name_use=st.booleans(),
+    fee_jpy=st.integers(0, 9),
+    replaces_booked_shoot=st.booleans(),
+    name_use=st.sampled_from(list(words.NAME_USE)),
     sublicence=st.booleans(),
     sell_off_days=st.integers(0, 90),
+    stage=st.sampled_from(list(words.STAGES)),
+    impressions=st.integers(0, 50),
+    price_min_jpy=st.integers(0, 50),
+    price_max_jpy=st.integers(0, 50),
+    report_months=st.integers(1, 12),
+    destroy_by=st.none() | DAYS,
+    on_withdrawal=st.builds(
+        Withdrawal,
+        new_generation_days=st.integers(0, 9),
+        sell_off_days=st.integers(0, 9),
+        attest_days=st.integers(1, 9),
+    ),
 ).map(of)
 
 
@@ -76,9 +90,18 @@ def test_every_member_of_a_merge_is_no_wider_than_the_parents(a, b):
     assert merged.transformations <= a.transformations & b.transformations
     assert merged.categories <= a.categories & b.categories
     assert merged.duties >= a.duties | b.duties
+    assert merged.prototype == (a.prototype or b.prototype)
+    assert merged.destroy_by <= min(a.destroy_by, b.destroy_by)
+    for least in ("report_months", "generation_days", "withdrawal_sell_off_days", "attest_days"):
+        assert getattr(merged, least) == min(getattr(a, least), getattr(b, least))
+    for name in ("impressions", "price_max_jpy"):
+        given_numbers = {getattr(a, name), getattr(b, name)} - {None}
+        assert getattr(merged, name) == min(given_numbers, default=None)
+    assert merged.price_min_jpy == max(a.price_min_jpy, b.price_min_jpy)
     assert merged.end <= min(a.end, b.end)
     assert merged.start >= max(a.start, b.start)
-    assert merged.name_use <= (a.name_use and b.name_use)
+    order = ("none", "credit_line", "stage_name")
+    assert order.index(merged.name_use) <= min(order.index(a.name_use), order.index(b.name_use))
     assert merged.sell_off_days <= min(a.sell_off_days, b.sell_off_days)
 
 

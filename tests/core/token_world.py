@@ -46,6 +46,8 @@ TERMS = Terms(
     start=date(2026, 11, 1),
     end=date(2027, 3, 31),
     purpose="pictures for one e-photobook",
+    fee_jpy=0,
+    replaces_booked_shoot=False,
 )
 BASE = BaseModel("12" * 32, "tiny-portraits", "CC0-1.0", "34" * 32, commercial=True)
 RUN = RunRequest(method="lora", rank=8, steps=160, resolution=32, max_runtime_s=3600)
