@@ -34,6 +34,13 @@ PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname or ""
 RP_ID = env.text("KYODAKU_RP_ID", PUBLIC_HOST)  # WebAuthn: passkeys belong to this name for ever
 LOG_ORIGIN = env.text("KYODAKU_LOG_ORIGIN", None if LIVE else "kyodaku.invalid/test")
 
+# --- who vouches for the log from outside -------------------------------------------------------
+# A file with `quorum K` and `witness URL VKEY [VKEY]` lines; without it nobody is asked.
+LOG_WITNESSES = env.file("KYODAKU_LOG_WITNESSES")
+# A time-stamping authority (RFC 3161) and the certificates that its stamps must lead to.
+LOG_TSA_URL = env.text("KYODAKU_LOG_TSA_URL", "")
+LOG_TSA_ROOTS = env.file("KYODAKU_LOG_TSA_ROOTS")
+
 # --- promises with a number -------------------------------------------------------------------
 LEASE_SECONDS = env.integer("KYODAKU_LEASE_SECONDS", 9, least=2, most=30)
 # A further key of somebody who has one counts after this long: whoever steals a session cannot
@@ -158,6 +165,7 @@ CELERY_BEAT_SCHEDULE = {
     # Named by string: a lower floor imports nothing from above. What a lost message left behind.
     "sweep": {"task": "training.sweep", "schedule": 5.0},
     "expire": {"task": "registry.expire_grants", "schedule": 60.0},
+    "stamp": {"task": "registry.stamp_log", "schedule": 3600.0},  # asks once a day, and on failure
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 

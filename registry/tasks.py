@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.utils import timezone
 
+from registry.log import timestamps
 from registry.services import grants
 
 
@@ -11,3 +13,9 @@ from registry.services import grants
 def expire_grants() -> None:
     """End the grants whose term is over."""
     grants.grants_expire()
+
+
+@shared_task(name="registry.stamp_log", ignore_result=True)
+def stamp_log() -> None:
+    """Have the log's newest checkpoint time-stamped, once a day."""
+    timestamps.stamp(at=timezone.now())

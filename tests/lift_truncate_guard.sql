@@ -6,3 +6,4 @@ ALTER TABLE log_checkpoint DISABLE TRIGGER log_checkpoint_no_truncate;
 ALTER TABLE log_tile DISABLE TRIGGER log_tile_no_truncate;
 ALTER TABLE log_outbox DISABLE TRIGGER log_outbox_no_truncate;
 ALTER TABLE log_subject DISABLE TRIGGER log_subject_no_truncate;
+ALTER TABLE log_timestamp DISABLE TRIGGER log_timestamp_no_truncate;

@@ -248,8 +248,10 @@ def _entry(walk: Walk, name: str, trust: TrustRoot, notes: set[str]) -> Entry:
     # What no signature covers must not be there: the `extra` line, and lines of unknown signers.
     if proof.extra is not None or tlog_proof.format_proof(proof) != text:
         raise VerificationError("malformed", "a proof with something beside the proof")
-    _only_known_signers(proof.note, trust.log_vkeys)
-    index, head = tlog_proof.verify(text, leaf, trust.log_vkeys)
+    _only_known_signers(proof.note, trust.checkpoint_vkeys)
+    index, head = tlog_proof.verify(
+        text, leaf, trust.checkpoint_vkeys, witnesses=trust.witness_quorum
+    )
     _same(head.origin, trust.log_origin, "unknown_key", "another log")
     _same(f"entries/{index}.json", name, "malformed", "an entry under another index")
     notes.add(proof.note)

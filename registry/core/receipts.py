@@ -187,7 +187,12 @@ def verify(data: bytes, trust: TrustRoot) -> Verified:
     # (4)
     _check_entry(receipt)
     # (5)
-    index, head = tlog_proof.verify(receipt.proof, receipt.entry.encode(), trust.log_vkeys)
+    index, head = tlog_proof.verify(
+        receipt.proof,
+        receipt.entry.encode(),
+        trust.checkpoint_vkeys,
+        witnesses=trust.witness_quorum,
+    )
     if head.origin != trust.log_origin:
         raise VerificationError("bad_signature", "checkpoint of another log")
     # (6)

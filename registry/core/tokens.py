@@ -304,7 +304,9 @@ def _check_log(claims: Claims, trust: TrustRoot) -> None:
 def _head(note: str, trust: TrustRoot) -> checkpoint.Checkpoint:
     """The checkpoint, signed by every pinned log key. The log's own codes become ours."""
     try:
-        head = checkpoint.verify_checkpoint(note, trust.log_vkeys)
+        head = checkpoint.verify_checkpoint(
+            note, trust.checkpoint_vkeys, witnesses=trust.witness_quorum
+        )
     except (VerificationError, TypeError) as error:
         raise VerificationError("bad_signature", f"checkpoint: {error}") from error
     if head.origin != trust.log_origin:

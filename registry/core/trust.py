@@ -23,6 +23,7 @@ class TrustRoot:
     `token_keys`, `status_keys` and `provenance_keys` map a key id (RFC 7638 thumbprint) to the raw
     32-byte Ed25519 public key: one purpose each, so that a key stolen from one place signs nothing
     else. `log_vkeys` are C2SP verifier keys, all of which must have signed a checkpoint.
+    `witness_vkeys` are those of its witnesses, of whom `witness_quorum` must have cosigned.
     `origins` are the web origins at which people sign. `mode` is `test` or `live`; nothing of one
     mode verifies in the other.
     """
@@ -37,6 +38,13 @@ class TrustRoot:
     rp_id: str
     origins: tuple[str, ...]
     status_max_age_s: int = 60
+    witness_vkeys: tuple[str, ...] = ()
+    witness_quorum: int = 0
+
+    @property
+    def checkpoint_vkeys(self) -> tuple[str, ...]:
+        """The keys whose signatures may stand on a checkpoint: the log's and the witnesses'."""
+        return (*self.log_vkeys, *self.witness_vkeys)
 
     def to_bytes(self) -> bytes:
         """The JSON file `trust.json`."""
@@ -52,6 +60,8 @@ class TrustRoot:
             "rp_id": self.rp_id,
             "origins": list(self.origins),
             "status_max_age_s": self.status_max_age_s,
+            "witness_vkeys": list(self.witness_vkeys),
+            "witness_quorum": self.witness_quorum,
         }
         return canonical.dumps(payload)
 
@@ -64,8 +74,8 @@ class TrustRoot:
         try:
             for name in ("token_keys", "status_keys", "provenance_keys"):
                 payload[name] = {kid: canonical.unb64u(x) for kid, x in payload[name].items()}
-            for name in ("log_vkeys", "origins"):
-                payload[name] = tuple(payload[name])
+            for name in ("log_vkeys", "origins", "witness_vkeys"):
+                payload[name] = tuple(payload.get(name, ()))
             return cls(**payload)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a trust root: {error}") from error

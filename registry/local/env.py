@@ -105,6 +105,16 @@ def optional_path(name: str, default: Path) -> Path | None:
     return None if os.environ.get(name, "").strip().lower() == "none" else path(name, default)
 
 
+def file(name: str) -> Path | None:
+    """An absolute path of a file that exists; None when the variable is unset."""
+    if not os.environ.get(name, "").strip():
+        return None
+    found = path(name, Path())
+    if not found.is_file():
+        raise refuse(name, f"is {str(found)!r}, which is no file")
+    return found
+
+
 def paths(name: str, default: Collection[Path]) -> list[Path]:
     """Several absolute paths, separated like PATH."""
     value = text(name, os.pathsep.join(str(item) for item in default))

@@ -93,3 +93,30 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.size} {bytes(self.root).hex()[:16]}"
+
+
+class Anchor(models.Model):
+    """How a witness or a time-stamping authority fared last. Not history: the notes are."""
+
+    name = models.CharField(primary_key=True, max_length=255)
+    kind = models.CharField(max_length=8)  # witness, tsa
+    size = models.BigIntegerField(default=0)
+    answered_at = models.DateTimeField(null=True)
+    failed_at = models.DateTimeField(null=True)
+    failure = models.CharField(max_length=500, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {self.failure or self.size}"
+
+
+class Timestamp(models.Model):
+    """An RFC 3161 response over the note of the checkpoint of `size`; never changed."""
+
+    pk = models.CompositePrimaryKey("size", "authority")
+    size = models.BigIntegerField()
+    authority = models.CharField(max_length=255)
+    response = models.BinaryField()
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.size} stamped by {self.authority} at {self.at:%Y-%m-%d}"

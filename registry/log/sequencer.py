@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection, transaction
 from django.utils import timezone
 
-from registry.log import export, keyfiles, models, rows, selectors
+from registry.log import anchors, export, keyfiles, models, rows, selectors, witnesses
 from registry.log.core import keys, merkle, subjects, tiles
 from registry.log.core.checkpoint import LogSigners, verify_checkpoint
 from registry.log.core.errors import VerificationError
@@ -49,8 +49,9 @@ def sequence_once(signers: LogSigners) -> int:
     """Do one pass and return the number of entries that got an index.
 
     (1) integrate a batch: entries, tiles and the root, in one transaction; (2) sign every root
-    that is recorded without a note; (3) export. Returns 0 when another sequencer holds the lock.
-    Raises VerificationError `log_rolled_back`, `log_forked`, `root_mismatch`: nothing is signed.
+    that is recorded without a note, and have it cosigned; (3) export. Returns 0 when another
+    sequencer holds the lock. Raises VerificationError `log_rolled_back`, `log_forked`,
+    `root_mismatch`, `outbox_malformed`: nothing is signed.
     """
     moved = _integrate(signers)  # (1)
     # A crash here: entries and root are durable, the note is empty. The next pass signs it.
@@ -66,6 +67,7 @@ def run(signers: LogSigners, stop: threading.Event, *, interval: float = 0.1) ->
     A lost database connection is retried. A broken history is not: VerificationError ends the run.
     """
     check_history(signers)
+    witnesses.refuse_smaller(witnesses.policy(), signers, _tree_size(), at=int(time.time()))
     while not stop.is_set():
         begun = time.monotonic()
         try:
@@ -88,7 +90,10 @@ def check_history(signers: LogSigners) -> None:
     size = _tree_size()
     recorded = models.Checkpoint.objects.order_by("-size").first()
     if size != (0 if recorded is None else recorded.size):  # (1)
-        raise VerificationError("log_rolled_back", f"{size} entries are not what was recorded")
+        raise VerificationError(
+            "log_rolled_back",
+            f"{size} entries are not what was recorded. Run `manage.py fsck`. Nothing is signed",
+        )
     if recorded is not None:
         _require_prefix(size, recorded.size, bytes(recorded.root), "the recorded checkpoint")
     note = _exported_note()
@@ -100,11 +105,15 @@ def check_history(signers: LogSigners) -> None:
 def _require_prefix(size: int, known_size: int, known_root: bytes, name: str) -> None:
     if known_size > size:  # (3)
         raise VerificationError(
-            "log_rolled_back", f"{name} has {known_size} entries, this database {size}"
+            "log_rolled_back",
+            f"{name} has {known_size} entries, this database {size}. {anchors.ROLLED_BACK_ADVICE}",
         )
     nodes = tiles.TileNodes(selectors.read_tile)
     if merkle.root_from_nodes(known_size, nodes) != known_root:  # (4)
-        raise VerificationError("log_forked", f"{name} at {known_size} has another root")
+        raise VerificationError(
+            "log_forked",
+            f"{name} at {known_size} has another root. {anchors.ROLLED_BACK_ADVICE}",
+        )
 
 
 def _integrate(signers: LogSigners) -> int:
@@ -128,26 +137,53 @@ def _integrate(signers: LogSigners) -> int:
 
 
 def _sign_pending(signers: LogSigners) -> None:
-    """Commit the root first, then sign, then publish: what is signed here is already durable."""
+    """Commit the root first, then sign, then publish: what is signed here is already durable.
+
+    The newest is cosigned before anything of it is kept. While too few witnesses answer, it stays
+    unsigned and nothing newer is published; the next pass asks again, for what is newest then.
+    """
+    notes = _notes(signers)
+    if not notes:
+        return
+    size, policy = max(notes), witnesses.policy()
+    head = verify_checkpoint(notes[size], signers.vkeys())
+    notes[size], given = witnesses.cosign(policy, notes[size], head)
+    # A crash here: a witness knows the size, we do not yet. It cosigns the same tree again.
+    if given < policy.quorum:
+        short = "checkpoint %d has %d of %d cosignatures; not published"
+        logger.error(short, size, given, policy.quorum)
+        return
+    verify_checkpoint(notes[size], (*signers.vkeys(), *policy.vkeys), witnesses=policy.quorum)
     with transaction.atomic(durable=True):
-        if not _locked():
-            return
-        pending = list(models.Checkpoint.objects.filter(note="").order_by("size"))
-        if pending:
-            check_history(signers)
-        for row in pending:
-            _sign(signers, row)
+        if _locked():
+            for row in models.Checkpoint.objects.filter(note="", size__in=notes).order_by("size"):
+                _keep(row, notes[row.size])
         # A crash before the commit: the signatures are forgotten, nobody saw them. The next pass
         # signs the same size and root again.
 
 
-def _sign(signers: LogSigners, row: models.Checkpoint) -> None:
+def _notes(signers: LogSigners) -> dict[int, str]:
+    """Sign every recorded root that has no note; nothing is kept yet."""
+    with transaction.atomic(durable=True):
+        if not _locked():
+            return {}
+        pending = list(models.Checkpoint.objects.filter(note="").order_by("size"))
+        if pending:
+            check_history(signers)
+        return {row.size: _sign(signers, row) for row in pending}
+
+
+def _sign(signers: LogSigners, row: models.Checkpoint) -> str:
     nodes = tiles.TileNodes(selectors.read_tile)
     if merkle.root_from_nodes(row.size, nodes) != bytes(row.root):
         raise VerificationError("log_forked", f"the recorded root at {row.size} is not the tree's")
     note = signers.sign(row.size, bytes(row.root), at=int(row.at.timestamp()))
     # Read back what is about to be published: a bit flipped while signing ends here.
     verify_checkpoint(note, signers.vkeys())
+    return note
+
+
+def _keep(row: models.Checkpoint, note: str) -> None:
     if models.Checkpoint.objects.filter(size=row.size, note="").update(note=note) != 1:
         raise VerificationError("log_forked", f"checkpoint {row.size} was signed by somebody else")
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from registry.core.trust import TrustRoot
-from registry.log import keyfiles
+from registry.log import keyfiles, witnesses
 from registry.log.core import keys
 from registry.log.core.checkpoint import LogSigners
 
@@ -97,6 +97,7 @@ def trust_root() -> TrustRoot:
         settings.LOG_ORIGIN,
         settings.RP_ID,
         settings.STATUS_MAX_AGE,
+        witnesses.policy(),
     )
 
 
@@ -107,7 +108,13 @@ def _read(folder: Path, name: str) -> bytes:
 
 @lru_cache(maxsize=8)
 def _trust_root(
-    folder: Path, issuer: str, mode: str, log_origin: str, rp_id: str, status_max_age_s: int
+    folder: Path,
+    issuer: str,
+    mode: str,
+    log_origin: str,
+    rp_id: str,
+    status_max_age_s: int,
+    policy: witnesses.Policy,
 ) -> TrustRoot:
     log = LogSigners(
         origin=log_origin,
@@ -126,6 +133,8 @@ def _trust_root(
         rp_id=rp_id,
         origins=(f"{site.scheme}://{site.netloc}",),
         status_max_age_s=status_max_age_s,
+        witness_vkeys=policy.vkeys,
+        witness_quorum=policy.quorum,
     )
 
 
