@@ -15,8 +15,9 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 
+from registry.core.cases import LIVE_GRANT, PENDING
 from registry.core.grants import Grant as CoreGrant
-from registry.core.requests import LIVE_GRANT, jst_day
+from registry.core.requests import jst_day
 from registry.log import selectors as log
 from registry.models import (
     Approval,
@@ -106,7 +107,7 @@ def lanes_for(grant: Grant) -> list[Lane]:
 def lanes_open_to(person: Person) -> QuerySet[Lane]:
     """What waits for this person's answer, soonest deadline first."""
     return (
-        Lane.objects.filter(person=person, state=Lane.State.ASKED, grant__state="asking")
+        Lane.objects.filter(person=person, state__in=PENDING, grant__state="asking")
         .select_related("grant__request__requester")
         .order_by("grant__request__sign_by", "id")
     )
@@ -116,7 +117,7 @@ def consents_of(person: Person) -> QuerySet[Lane]:
     """What this person has agreed to as talent or guardian, newest first, ended ones included."""
     return (
         Lane.objects.filter(person=person, by__in=("talent", "guardian"))
-        .exclude(state=Lane.State.ASKED)
+        .exclude(state__in=PENDING)
         .select_related("grant__request__requester", "grant__request__licensee")
         .order_by("-decided_at", "id")
     )

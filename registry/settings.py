@@ -48,6 +48,10 @@ LEASE_SECONDS = env.integer("KYODAKU_LEASE_SECONDS", 9, least=2, most=30)
 NEW_KEY_WAIT_HOURS = env.integer(
     "KYODAKU_NEW_KEY_WAIT_HOURS", 72 if LIVE else 0, least=72 if LIVE else 0, most=720
 )
+# Time to think before a talent's or guardian's yes counts, by country where one asks for more.
+COOLING_HOURS = env.hours(
+    "KYODAKU_COOLING_HOURS", 48 if LIVE else 0, least=48 if LIVE else 0, most=720
+)
 STATUS_MAX_AGE = env.integer("KYODAKU_STATUS_MAX_AGE", 60, least=2, most=60)
 
 # --- Django -----------------------------------------------------------------------------------

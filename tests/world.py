@@ -21,7 +21,7 @@ from registry import selectors
 from registry.core.authenticator import SoftAuthenticator
 from registry.core.licences import Facts
 from registry.core.refusals import Refusal
-from registry.core.terms import Terms
+from registry.core.terms import Terms, explicit_items
 from registry.core.tokens import RunRequest
 from registry.log import sequencer
 from registry.log.models import Entry, Outbox
@@ -59,15 +59,24 @@ class Human:
             person=self.person, challenge_id=begun["challenge_id"], response=answer
         )
 
-    def approve(self, grant: Grant, by: str, *, soft: SoftAuthenticator | None = None) -> Any:
-        """Approve; `soft` lets somebody else's device answer in this person's place."""
-        begun = approvals.approval_begin(person=self.person, grant=grant, by=by)
+    def approve(
+        self, grant: Grant, by: str, *, soft: SoftAuthenticator | None = None, **how: Any
+    ) -> Any:
+        """Approve, with every tick set that the terms need; `soft` lets somebody else's device
+        answer in this person's place, `how` goes to `approval_begin`."""
+        ticks = explicit_items(selectors.core_grant(grant).terms)
+        begun = approvals.approval_begin(
+            person=self.person, grant=grant, by=by, **({"ticks": ticks} | how)
+        )
         if isinstance(begun, Refusal):
             return begun
         options = begun["options"] | ({"allowCredentials": []} if soft else {})
         answer = (soft or self.soft).approve(options, ORIGIN)
         return approvals.approval_finish(
-            person=self.person, challenge_id=begun["challenge_id"], response=answer
+            person=self.person,
+            challenge_id=begun["challenge_id"],
+            response=answer,
+            **({"at": how["at"]} if "at" in how else {}),
         )
 
 

@@ -35,7 +35,7 @@ class Worker(models.Model):
 
 
 class Dataset(models.Model):
-    """The photographs of one request. Once sealed it never changes."""
+    """The photographs of one request. What is sealed never changes; see `dataset_reopen`."""
 
     class State(models.TextChoices):
         UPLOADING = "uploading"

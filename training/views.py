@@ -19,8 +19,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from registry import selectors as registry
+from registry.core.cases import MAY_WITHDRAW, PENDING
 from registry.core.refusals import Refusal
-from registry.core.requests import MAY_WITHDRAW
 from registry.core.terms import Terms
 from registry.core.vocabulary import CATEGORIES, label
 from registry.models import Grant, Lane, Person, TrainingRequest
@@ -80,8 +80,8 @@ def _case(person: Person, row: TrainingRequest, by: Sequence[str]) -> dict[str, 
         "request_row": row,
         "grant": grant,
         "lanes": lanes,
-        "lane": next((x for x in mine if open_now and x.state == Lane.State.ASKED), None),
-        "answered": next((x for x in mine if x.state != Lane.State.ASKED), None),
+        "lane": next((x for x in mine if open_now and x.state in PENDING), None),
+        "answered": next((x for x in mine if x.state not in PENDING), None),
         "may_withdraw": any(x.state == Lane.State.SIGNED and x.by in MAY_WITHDRAW for x in mine)
         and grant is not None
         and grant.state in ("asking", "active", "paused"),

@@ -53,6 +53,12 @@ class ChallengeInput(Input):
 
     grant = serializers.CharField(max_length=24)
     by = serializers.CharField(max_length=16)
+    # What was ticked one by one, in the words of `registry.core.terms.explicit_items`.
+    ticks = serializers.ListField(
+        child=serializers.CharField(max_length=60), required=False, max_length=300
+    )
+    # "I was pressed": the answer is the same with and without it.
+    pressed = serializers.BooleanField(required=False, default=False)
 
 
 class SignatureInput(Input):
@@ -213,7 +219,13 @@ class ApprovalChallenge(ApiView):
         """`{challenge_id, options}` for `navigator.credentials.get`."""
         who, given = caller(request), parsed(ChallengeInput, request)
         grant = selectors.access_grant(person=who.person, grant_id=given["grant"])
-        begun = approvals.approval_begin(person=who.person, grant=grant, by=given["by"])
+        begun = approvals.approval_begin(
+            person=who.person,
+            grant=grant,
+            by=given["by"],
+            ticks=given.get("ticks", ()),
+            pressed=given["pressed"],
+        )
         return _answer(request, begun)
 
 

@@ -19,6 +19,10 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
         "ベースモデルのライセンスの記録が変わり、この用途を認めなくなったため停止しています。",
         "Paused because the base model's licence record no longer allows this use.",
     ),
+    "talent_stop": (
+        "本人がすべての利用を緊急に停止しています。",
+        "Stopped by the talent, with everything else of theirs.",
+    ),
 }
 
 

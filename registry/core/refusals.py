@@ -184,6 +184,42 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The text approved and the text of the grant differ.",
         "The content changed: obtain every approval again.",
     ),
+    "returned": (
+        "修正の依頼があったため、この内容には署名できません。",
+        "申請者が内容を直すと、新しい内容で改めて全員に依頼が届きます。",
+        "A change was asked for, so this content can no longer be signed.",
+        "Once the requester has changed it, everybody is asked again for the new content.",
+    ),
+    "remark_missing": (
+        "どこをどう直してほしいかが書かれていません。",
+        "項目を選び、変えてほしいことを一つ以上書いてください。",
+        "It does not say what should be changed.",
+        "Choose a field and write at least one thing to change.",
+    ),
+    "counter_wider": (
+        "提案できるのは、依頼された内容より狭い条件だけです。",
+        "広げたい項目を元に戻すか、修正の依頼として伝えてください。",
+        "Only something narrower than what was asked can be offered.",
+        "Take the wider item back, or ask for a change instead.",
+    ),
+    "counter_empty": (
+        "提案が依頼の内容と同じか、許可することが何も残っていません。",
+        "同じ内容でよければ承認し、何も許さない場合は却下してください。",
+        "The offer equals what was asked, or leaves nothing to allow.",
+        "Approve if it is the same; refuse if nothing is to be allowed.",
+    ),
+    "cooling": (
+        "考えるための期間がまだ終わっていないため、許可はできません。",
+        "示された日時から許可できます。許可しないことと撤回は、いつでもすぐにできます。",
+        "The time to think is not over, so a yes does not count yet.",
+        "You can allow it from the time named; saying no and withdrawing work at once, always.",
+    ),
+    "under_review": (
+        "登録簿の運営者が確認しているため、いまは学習許可トークンを発行できません。",
+        "確認が終わるまでお待ちください。確認の理由はお答えできません。",
+        "The registry's operators are looking at this, so no token is issued now.",
+        "Please wait until they have finished; the cause is not told.",
+    ),
     "approval_replaced": (
         "申請の内容が変わったため、以前の承認は無効になりました。",
         "新しい内容で承認を取り直してください。",

@@ -1,4 +1,4 @@
-"""Training requests: the states of a case, and what keeps one from being asked for.
+"""Training requests: what keeps one from being asked for. Its states: `registry.core.cases`.
 
 Stage 1 of the flow. Pure: takes what the service read from the database, trusts it, and decides.
 """
@@ -15,38 +15,6 @@ from registry.core.grants import BaseModel, RecipeLimits
 from registry.core.refusals import Refusal
 from registry.core.terms import JST, Problem, Terms, check_person
 
-# State of a request -> states it may go to. `submitted`: pictures are gathered and curated;
-# `in_clearance`: a grant is being asked for; `cleared`: the grant holds. A new data set leads back
-# to `in_clearance`, with every approval void.
-REQUEST_STATES: Final[Mapping[str, frozenset[str]]] = {
-    "draft": frozenset({"submitted"}),
-    "submitted": frozenset({"in_clearance", "closed"}),
-    "in_clearance": frozenset({"in_clearance", "cleared", "refused", "withdrawn", "closed"}),
-    "cleared": frozenset({"in_clearance", "withdrawn", "closed"}),
-    "refused": frozenset(),
-    "withdrawn": frozenset(),
-    "closed": frozenset(),
-}
-
-# State of a grant -> states it may go to. Nothing that has ended comes back; the ways to end are
-# kept apart because they mean different things to people (studies, field 6.2).
-GRANT_STATES: Final[Mapping[str, frozenset[str]]] = {
-    "asking": frozenset({"active", "refused", "withdrawn", "superseded", "expired"}),
-    "active": frozenset({"paused", "withdrawn", "revoked", "superseded", "expired", "closed_out"}),
-    "paused": frozenset({"active", "withdrawn", "revoked", "superseded", "expired", "closed_out"}),
-    "refused": frozenset(),
-    "withdrawn": frozenset(),
-    "revoked": frozenset(),
-    "superseded": frozenset(),
-    "expired": frozenset(),
-    "closed_out": frozenset(),
-}
-LIVE_GRANT: Final = tuple(state for state, onward in GRANT_STATES.items() if onward)
-
-# Who may end a grant without a reason, at any time, with no veto of anybody.
-MAY_WITHDRAW: Final = frozenset({"talent", "guardian"})
-# Capacities in which a requester may never sign the own request.
-NOT_BY_REQUESTER: Final = frozenset(grants.CAPACITIES) - {"photo_copyright"}
 MAX_RUNS: Final = 20
 
 
@@ -59,11 +27,6 @@ class Subject:
     has_guardian: bool
     never: frozenset[str] = frozenset()
     opened: frozenset[str] = frozenset()
-
-
-def may_move(states: Mapping[str, frozenset[str]], old: str, new: str) -> bool:
-    """Whether a request or grant may go from `old` to `new`."""
-    return new in states.get(old, frozenset())
 
 
 def decide(

@@ -92,6 +92,24 @@ def integer(name: str, default: int, *, least: int, most: int) -> int:
     return number
 
 
+def hours(name: str, default: int, *, least: int, most: int) -> dict[str, int]:
+    """Hours by country, `48` or `48,US=72,KR=96`: the number without a name is for all others.
+
+    The result has a member `default`. No number is below `least` or above `most`.
+    """
+    found = {"default": default}
+    for item in words(name, ()):
+        land, _, number = item.rpartition("=")
+        land = land.strip().upper()
+        if not number.strip().isdecimal() or (land and not (len(land) == 2 and land.isalpha())):
+            raise refuse(name, f"holds {item!r}, must look like 48,US=72")
+        found[land or "default"] = int(number)
+    for value in found.values():
+        if not least <= value <= most:
+            raise refuse(name, f"is {value}, must be between {least} and {most}")
+    return found
+
+
 def path(name: str, default: Path) -> Path:
     """An absolute path; `~` is expanded. A relative one is refused: it moves with the folder."""
     value = Path(text(name, str(default))).expanduser()

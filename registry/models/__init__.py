@@ -18,6 +18,7 @@ from registry.models.clearance import (
     TrainingRequest,
 )
 from registry.models.holds import GrantHold
+from registry.models.notes import EmergencyStop, PrivateNote, Review
 from registry.models.parties import (
     ApiKey,
     Credential,
@@ -35,6 +36,7 @@ __all__ = [
     "Approval",
     "Challenge",
     "Credential",
+    "EmergencyStop",
     "Grant",
     "GrantHold",
     "Guardianship",
@@ -49,7 +51,9 @@ __all__ = [
     "ModelRevision",
     "Organisation",
     "Person",
+    "PrivateNote",
     "Representation",
+    "Review",
     "SeenProof",
     "Talent",
     "Token",

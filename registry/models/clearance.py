@@ -12,7 +12,7 @@ from registry.models.parties import CAPACITY_CHOICES, Credential, Organisation, 
 
 
 class TrainingRequest(models.Model):
-    """What a photographer asks for. States: `registry.core.requests`."""
+    """What a photographer asks for. States: `registry.core.cases`."""
 
     id = PseudonymField(prefix="req")
     requester = models.ForeignKey(Organisation, models.PROTECT, related_name="requests")
@@ -24,6 +24,8 @@ class TrainingRequest(models.Model):
     terms = models.JSONField()  # registry.core.terms.Terms payload
     recipe = models.JSONField()  # what the run will do: training.trainer.config.Recipe payload
     max_runs = models.PositiveSmallIntegerField(default=1)
+    # Who worked on the pictures: they answer for nobody who is asked about them.
+    retouchers = models.ManyToManyField(Person, related_name="retouched_requests", blank=True)
     state = models.CharField(max_length=16, default="draft")
     sign_by = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -41,7 +43,11 @@ class Grant(models.Model):
     payload = models.JSONField()
     canonical = models.BinaryField()  # RFC 8785 bytes: what was hashed, kept as evidence
     digest = models.CharField(max_length=64, unique=True)
-    state = models.CharField(max_length=12, default="asking")  # registry.core.requests.GRANT_STATES
+    state = models.CharField(max_length=12, default="asking")  # registry.core.cases.GRANT_STATES
+    # The pictures by id, in their order, and what differs from the grant before this one:
+    # {"terms": [{member, old, new}], "left_out": [positions], "added": [positions]}.
+    pictures = models.JSONField(default=list, blank=True)
+    changes = models.JSONField(default=dict, blank=True)
     runs_used = models.PositiveSmallIntegerField(default=0)
     made_event = models.CharField(max_length=40, blank=True)  # the `grant.made` log entry
     created_at = models.DateTimeField(auto_now_add=True)
@@ -51,7 +57,7 @@ class Grant(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["request"],
-                condition=models.Q(state__in=["asking", "active", "paused"]),
+                condition=models.Q(state__in=["asking", "returned", "active", "paused"]),
                 name="registry_grant_one_live",
             ),
             models.CheckConstraint(
@@ -64,23 +70,38 @@ class Grant(models.Model):
 
 
 class Lane(models.Model):
-    """One party that must say yes, and how far that is."""
+    """One party that must say yes, and how far that is. States: `registry.core.cases`."""
 
     class State(models.TextChoices):
         OPEN = "open"
         ASKED = "asked"
+        OPENED = "opened"
         SIGNED = "signed"
         REFUSED = "refused"
+        RETURNED = "returned"
+        COUNTERED = "countered"
+        UNREACHABLE = "unreachable"
+        EXPIRED = "expired"
         WITHDRAWN = "withdrawn"
+        DISMISSED = "dismissed"
 
     grant = models.ForeignKey(Grant, models.PROTECT, related_name="lanes")
     person = models.ForeignKey(Person, models.PROTECT, related_name="lanes")
     by = models.CharField(max_length=16, choices=CAPACITY_CHOICES)
     subject = models.CharField(max_length=24)
     authority = models.CharField(max_length=24, blank=True)
-    state = models.CharField(max_length=10, choices=State, default=State.ASKED)
+    state = models.CharField(max_length=12, choices=State, default=State.ASKED)
+    # What the others may read; a talent's own reason is a `PrivateNote` until she shares it.
     reason = models.TextField(blank=True)
+    ticks = models.JSONField(default=list, blank=True)  # what was ticked one by one, when signing
+    remarks = models.JSONField(default=list, blank=True)  # of a return: [{field, text}]
+    # Of a counter-offer: {"terms": payload, "left_out": [picture ids]}.
+    offer = models.JSONField(null=True, blank=True)
+    asked_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
+    reminders = models.PositiveSmallIntegerField(default=0)
+    reminded_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -106,6 +127,7 @@ class Challenge(models.Model):
     value = models.BinaryField()
     grant = models.ForeignKey(Grant, models.CASCADE, null=True, related_name="+")
     by = models.CharField(max_length=16, blank=True)
+    ticks = models.JSONField(default=list, blank=True)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
 

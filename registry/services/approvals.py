@@ -1,15 +1,16 @@
-"""Stage 2: people approve, refuse and withdraw.
+"""Stage 2: people approve, refuse and withdraw. Asking for a change: `registry.services.answers`.
 
 Only a key can approve; asking, refusing and withdrawing need no key, because no must never be
 harder than yes. Whether an approval counts is decided by `registry.core.approvals`, against the
-same trust root that every worker holds.
+same trust root that every worker holds. A talent's reason is for the platform alone until she
+shares it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -22,9 +23,11 @@ from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerifica
 
 from registry import selectors
 from registry.core import approvals as rules
-from registry.core import requests as request_rules
+from registry.core import cases
 from registry.core.ids import new_id
 from registry.core.refusals import Refusal
+from registry.core.requests import jst_day
+from registry.core.terms import missing_ticks
 from registry.log.append import append
 from registry.log.core import canonical
 from registry.log.core.errors import VerificationError
@@ -39,7 +42,8 @@ from registry.models import (
     Person,
     Representation,
 )
-from registry.services import keyring, vault
+from registry.services import keyring, lanes, vault, welfare
+from registry.services.conflicts import conflict
 from registry.services.grants import lock, log_end, move, request_move
 from registry.services.parties import challenge_take
 
@@ -50,15 +54,24 @@ SIGN_WITHIN: Final = timedelta(minutes=10)
 
 @transaction.atomic
 def approval_begin(
-    *, person: Person, grant: Grant, by: str, at: datetime | None = None
+    *,
+    person: Person,
+    grant: Grant,
+    by: str,
+    ticks: Collection[str] = (),
+    pressed: bool = False,
+    at: datetime | None = None,
 ) -> dict[str, Any] | Refusal:
     """`{challenge_id, options}` for `navigator.credentials.get`, or why this person may not sign.
 
-    The challenge is the grant's digest: what the key signs is the grant and nothing else.
+    The challenge is the grant's digest: what the key signs is the grant and nothing else. `ticks`
+    are the items that were ticked one by one; `pressed` counts whatever comes of this call, and
+    changes nothing in the answer.
     """
     at = at or timezone.now()
     row = lock(grant.id)
-    refusal = _may_sign(row, person, by, at)
+    welfare.note(row, person, by, pressed=pressed, at=at)
+    refusal = may_answer(row, person, by, at) or _not_yet(row, person, by, ticks, at)
     if refusal:
         return refusal
     keys = _keys(row, person, by)
@@ -70,6 +83,7 @@ def approval_begin(
         value=bytes.fromhex(row.digest),
         grant=row,
         by=by,
+        ticks=sorted(set(ticks)),
         expires_at=min(at + SIGN_WITHIN, row.request.sign_by),
     )
     options = generate_authentication_options(
@@ -83,18 +97,18 @@ def approval_begin(
     return {"challenge_id": challenge.id, "options": json.loads(options_to_json(options))}
 
 
-def _may_sign(grant: Grant, person: Person, by: str, at: datetime) -> Refusal | None:
-    """(1) nobody signs their own request for others; (2) it is their lane, and the power behind it
-    stands today; (3) it is open."""
+def may_answer(grant: Grant, person: Person, by: str, at: datetime) -> Refusal | None:
+    """(1) nobody answers their own side's request for others; (2) it is their lane, and the power
+    behind it stands today; (3) it is open."""
     # (1)
-    requested = grant.request.submitted_by_id == person.id
-    if requested and by in request_rules.NOT_BY_REQUESTER:
-        return Refusal("self_approval", by)
+    refusal = conflict(grant.request, person, by)
+    if refusal:
+        return refusal
     # (2)
-    lanes = Lane.objects.filter(grant=grant, person=person, by=by)
-    if not lanes.exists():
+    own = Lane.objects.filter(grant=grant, person=person, by=by)
+    if not own.exists():
         return Refusal("bad_signature", f"{person.id} is no {by} here")
-    if any(not _stands(lane, request_rules.jst_day(at)) for lane in lanes):
+    if any(not _stands(lane, jst_day(at)) for lane in own):
         return Refusal("representation_ended", by)
     # (3)
     refusal = closed(grant)
@@ -102,9 +116,29 @@ def _may_sign(grant: Grant, person: Person, by: str, at: datetime) -> Refusal | 
         return refusal
     if at >= grant.request.sign_by:
         return Refusal("expired", "time to sign")
-    if not lanes.filter(state=Lane.State.ASKED).exists():
+    if not own.filter(state__in=cases.PENDING).exists():
         return Refusal("wrong_state", "answered already")
     return None
+
+
+def _not_yet(
+    grant: Grant, person: Person, by: str, ticks: Collection[str], at: datetime
+) -> Refusal | None:
+    """The time to think runs, or something that needs a tick of its own has none."""
+    refusal = cases.cooling(cooling_until(grant, person, by), at=at)
+    if refusal is None and by in cases.COOLED:
+        refusal = next(iter(missing_ticks(selectors.core_grant(grant).terms, ticks)), None)
+    return refusal
+
+
+def cooling_until(grant: Grant, person: Person, by: str) -> datetime:
+    """From when a yes of this person to exactly this content counts."""
+    lane = Lane.objects.filter(grant=grant, person=person, by=by).order_by("-asked_at").first()
+    asked_at = lane.asked_at if lane is not None and lane.asked_at else grant.created_at
+    terms = selectors.core_grant(grant).terms
+    return cases.cooling_until(
+        by, asked_at=asked_at, territory=terms.territory, hours=settings.COOLING_HOURS
+    )
 
 
 def _stands(lane: Lane, day: date) -> bool:
@@ -127,6 +161,7 @@ def closed(grant: Grant) -> Refusal | None:
     """Why a grant can no longer be signed; None while it is asked for."""
     codes = {
         "asking": None,
+        "returned": "returned",
         "superseded": "approval_replaced",
         "withdrawn": "withdrawn",
         "revoked": "revoked",
@@ -160,7 +195,8 @@ def approval_finish(
         return Refusal("challenge_unknown", challenge_id)
     # (2)
     grant = lock(challenge.grant_id)
-    refusal = _may_sign(grant, person, challenge.by, at)
+    refusal = may_answer(grant, person, challenge.by, at)
+    refusal = refusal or _not_yet(grant, person, challenge.by, challenge.ticks, at)
     if refusal:
         return refusal
     # (3)
@@ -170,9 +206,9 @@ def approval_finish(
         return checked
     approval, credential = checked
     # (4)
-    stored = _store(grant, approval, credential, at)
+    stored = _store(grant, approval, credential, challenge.ticks, at)
     # (5)
-    if not Lane.objects.filter(grant=grant).exclude(state=Lane.State.SIGNED).exists():
+    if lanes.outcome(grant) == "active":
         _make(grant, at)
     return stored
 
@@ -212,7 +248,11 @@ def _checked(
 
 
 def _store(
-    grant: Grant, approval: rules.Approval, credential: Credential, at: datetime
+    grant: Grant,
+    approval: rules.Approval,
+    credential: Credential,
+    ticks: list[str],
+    at: datetime,
 ) -> Approval:
     """One signature may stand for several talents of one agency: every lane of this party."""
     event = append(
@@ -225,12 +265,16 @@ def _store(
             "party_id": approval.party_id,
             "by": approval.by,
             "key": credential.thumbprint,
+            # The grant's nonce keeps the ticks from being guessed by who sees only the log.
+            "ticks": canonical.digest(
+                "kyodaku/ticks/v1", {"nonce": grant.payload["nonce"], "ticks": ticks}
+            ).hex(),
         },
         at=at,
     )
-    lanes = Lane.objects.filter(grant=grant, person_id=approval.party_id, by=approval.by)
+    own = Lane.objects.filter(grant=grant, person_id=approval.party_id, by=approval.by)
     rows: list[Approval] = []
-    for lane in lanes.filter(state=Lane.State.ASKED).order_by("id"):
+    for lane in lanes.move(own, "signed", ticks=ticks, decided_at=at):
         rows.append(
             Approval.objects.create(
                 id=approval.approval_id if not rows else new_id("apv"),
@@ -241,7 +285,6 @@ def _store(
                 event=event,
             )
         )
-    lanes.filter(state=Lane.State.ASKED).update(state=Lane.State.SIGNED, decided_at=at)
     return rows[0]
 
 
@@ -264,24 +307,38 @@ def _make(grant: Grant, at: datetime) -> None:
         at=at,
     )
     Grant.objects.filter(id=grant.id).update(made_event=event)
+    welfare.hold_if_stopped(grant, at=at)
 
 
 @transaction.atomic
 def approval_refuse(
-    *, person: Person, grant: Grant, by: str, reason: str = "", at: datetime | None = None
+    *,
+    person: Person,
+    grant: Grant,
+    by: str,
+    reason: str = "",
+    share_reason: bool = False,
+    pressed: bool = False,
+    at: datetime | None = None,
 ) -> Refusal | None:
-    """Say no before signing. The reason stays here, never in the log; None: it is done."""
+    """Say no before signing, at once and also while a change is asked for. None: it is done.
+
+    The reason stays here, never in the log. A talent's or guardian's is for the platform alone,
+    unless `share_reason`.
+    """
     at = at or timezone.now()
     row = lock(grant.id)
-    refusal = closed(row)
+    welfare.note(row, person, by, pressed=pressed, reason=reason, at=at)
+    refusal = None if row.state == "returned" else closed(row)
     if refusal:
         return refusal
-    lanes = Lane.objects.filter(grant=row, person=person, by=by)
+    own = Lane.objects.filter(grant=row, person=person, by=by)
+    shown = reason if share_reason or by not in welfare.PRIVATE else ""
     # After signing, a talent withdraws; the other parties have given their word.
-    open_lanes = lanes.filter(state=Lane.State.ASKED)
-    if open_lanes.update(state=Lane.State.REFUSED, reason=reason, decided_at=at) == 0:
+    if not lanes.move(own, "refused", reason=shown, decided_at=at):
         return Refusal("wrong_state", "not asked, or answered already")
-    move(row, "refused", at=at)
+    if not move(row, lanes.outcome(row), at=at):
+        raise RuntimeError(f"grant {row.id} changed under its lock")
     request_move(row.request, "refused")
     append(
         "approval.refused",
@@ -294,7 +351,13 @@ def approval_refuse(
 
 @transaction.atomic
 def approval_withdraw(
-    *, person: Person, grant: Grant, reason: str = "", at: datetime | None = None
+    *,
+    person: Person,
+    grant: Grant,
+    reason: str = "",
+    share_reason: bool = False,
+    pressed: bool = False,
+    at: datetime | None = None,
 ) -> Refusal | None:
     """Withdraw consent: a talent or guardian, at any time, for no reason, without a veto.
 
@@ -306,19 +369,22 @@ def approval_withdraw(
     at = at or timezone.now()
     row = lock(grant.id)
     # (1)
-    lanes = Lane.objects.filter(grant=row, person=person, by__in=request_rules.MAY_WITHDRAW)
-    by = lanes.order_by("by").values_list("by", flat=True).first()
+    own = Lane.objects.filter(grant=row, person=person, by__in=cases.MAY_WITHDRAW)
+    by = own.order_by("by").values_list("by", flat=True).first()
     if by is None:
         return Refusal("wrong_state", "only the talent or a guardian withdraws")
-    if row.state == "withdrawn" or not lanes.exclude(state=Lane.State.WITHDRAWN).exists():
+    welfare.note(row, person, by, pressed=pressed, reason=reason, at=at)
+    if row.state == "withdrawn" or not own.exclude(state=Lane.State.WITHDRAWN).exists():
         return None
     # (2)
     ended = move(row, "withdrawn", at=at)
     successor = None if ended else selectors.live_grant(row.request)
     if successor is not None:  # newer pictures took its place while the person was deciding
-        return approval_withdraw(person=person, grant=successor, reason=reason, at=at)
+        return approval_withdraw(
+            person=person, grant=successor, reason=reason, share_reason=share_reason, at=at
+        )
     request_move(row.request, "withdrawn")
-    lanes.update(state=Lane.State.WITHDRAWN, reason=reason, decided_at=at)
+    lanes.move(own, "withdrawn", reason=reason if share_reason else "", decided_at=at)
     # (3)
     vault.shares_shred(request=row.request, at=at)
     # (4)

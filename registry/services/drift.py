@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from registry import selectors
 from registry.core import grants as core
+from registry.core.cases import LIVE_GRANT
 from registry.core.refusals import Refusal
-from registry.core.requests import LIVE_GRANT
 from registry.models import Grant, ModelRevision, Organisation, Person
 from registry.services import catalogue
 from registry.services.grants import grant_pause, grant_resume

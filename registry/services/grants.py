@@ -13,14 +13,16 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
+from registry.core import cases as rules
 from registry.core import holds, status_list
-from registry.core import requests as rules
 from registry.core.grants import Grant as CoreGrant
 from registry.log.append import append
 from registry.models import Grant, GrantHold, Person, Token, TrainingRequest
+from registry.services import lanes
 
 # What the tokens of a grant say once it is in a state. 3, withdrawn, wins over everything.
 TOKEN_STATUS: Final = {
+    "returned": status_list.REVOKED,
     "active": status_list.VALID,
     "paused": status_list.PAUSED,
     "refused": status_list.REVOKED,
@@ -43,7 +45,7 @@ def lock(grant_id: str) -> Grant:
 
 
 def move(grant: Grant, state: str, *, at: datetime) -> bool:
-    """Set the state if the rules allow it from the present one; the tokens follow.
+    """Set the state if the rules allow it from the present one; tokens and open lanes follow.
 
     Returns False, having changed nothing, when they do not or somebody was faster.
     """
@@ -55,6 +57,8 @@ def move(grant: Grant, state: str, *, at: datetime) -> bool:
         return False
     grant.state, grant.ended_at = state, ended
     _follow(grant)
+    if ended is not None:
+        lanes.close(grant, at=at)
     return True
 
 
@@ -147,7 +151,7 @@ def grants_expire(*, at: datetime | None = None) -> list[str]:
 
 
 def _is_over(grant: Grant, at: datetime) -> bool:
-    unsigned = grant.state == "asking" and at >= grant.request.sign_by
+    unsigned = grant.state in ("asking", "returned") and at >= grant.request.sign_by
     return unsigned or at >= CoreGrant.from_payload(grant.payload).terms.ends_at()
 
 

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry import selectors
-from registry.core import approvals, grants
+from registry.core import approvals, cases, grants, narrowing
 from registry.core import requests as rules
 from registry.core.grants import Grant as CoreGrant
 from registry.core.grants import Party
@@ -35,7 +35,7 @@ from registry.models import (
     Talent,
     TrainingRequest,
 )
-from registry.services import catalogue
+from registry.services import catalogue, conflicts, lanes
 from registry.services.grants import lock, move, request_move
 
 
@@ -62,17 +62,16 @@ def request_submit(
     at = at or timezone.now()
     if not selectors.organisations_of(by).filter(id=requester.id).exists():
         raise PermissionDenied
-    found = rules.decide(
+    found = objections(
         terms,
-        subjects=[subject(talent, at) for talent in talents],
-        base=catalogue.as_core(base_model, licensee, at=at),
+        talents=talents,
+        base_model=base_model,
+        licensee=licensee,
         recipe=recipe,
         max_runs=max_runs,
         sign_by=sign_by,
         at=at,
-        adult_rated=licensee.adult_rated,
     )
-    found += _named(recipe, talents)
     if found:
         _log_refusal(requester, by, base_model, found, at)
         return found
@@ -91,6 +90,31 @@ def request_submit(
     request.talents.set(talents)
     append("request.submitted", _logged(request, talents), at=at)
     return request
+
+
+def objections(
+    terms: Terms,
+    *,
+    talents: Sequence[Talent],
+    base_model: ModelRecord,
+    licensee: Organisation,
+    recipe: Mapping[str, Any],
+    max_runs: int,
+    sign_by: datetime,
+    at: datetime,
+) -> list[Refusal | Problem]:
+    """Everything that keeps this content from being asked for; see `rules.decide`."""
+    found = rules.decide(
+        terms,
+        subjects=[subject(talent, at) for talent in talents],
+        base=catalogue.as_core(base_model, licensee, at=at),
+        recipe=recipe,
+        max_runs=max_runs,
+        sign_by=sign_by,
+        at=at,
+        adult_rated=licensee.adult_rated,
+    )
+    return found + _named(recipe, talents)
 
 
 def _named(recipe: Mapping[str, Any], talents: Sequence[Talent]) -> list[Problem]:
@@ -152,9 +176,13 @@ def request_seal_dataset(
     count: int,
     bytes: int,
     curation_digest: str,
+    pictures: Sequence[str] = (),
     at: datetime | None = None,
 ) -> Grant | list[Refusal]:
     """Fix the content of the grant and ask every party; any earlier grant is superseded.
+
+    `pictures` are the pictures' ids in their order: what differs from the grant before is told by
+    position.
 
     (1) the request may be asked for; (2) everybody concerned is found and has a key; (3) the grant
     holds as such; (4) the older grant's approvals are void; (5) the new one is asked for.
@@ -182,13 +210,28 @@ def request_seal_dataset(
     if refusals:
         return refusals
     # (4)
+    older = selectors.grant_of(row)
     _supersede(row, grant.grant_id, at)
     # (5)
-    return _ask(row, grant, at)
+    changes = {} if older is None else _changes(older, grant, pictures)
+    return _ask(row, grant, pictures, changes, at)
+
+
+def _changes(older: Grant, grant: CoreGrant, pictures: Sequence[str]) -> dict[str, Any]:
+    """What the new grant differs in from the one before it, for those who answered that one."""
+    found = narrowing.differences(older.payload["terms"], grant.terms.to_payload())
+    gone, added = narrowing.pictures_changed(older.pictures, pictures)
+    same_pictures = older.payload["dataset"]["root"] == grant.dataset_root
+    return {
+        "before": older.id,
+        "terms": [vars(change) for change in found],
+        "left_out": [] if same_pictures else gone,
+        "added": [] if same_pictures else added,
+    }
 
 
 def _not_askable(request: TrainingRequest, at: datetime) -> list[Refusal]:
-    if not rules.may_move(rules.REQUEST_STATES, request.state, "in_clearance"):
+    if not cases.may_move(cases.REQUEST_STATES, request.state, "in_clearance"):
         return [Refusal("wrong_state", request.state)]
     if at >= request.sign_by:
         return [Refusal("expired", "time to sign")]
@@ -228,8 +271,8 @@ def _parties_for(request: TrainingRequest, talent: Talent, at: datetime) -> list
             found.append(Refusal("approval_missing:guardian", talent.id))
     if representation:
         officers = selectors.officers_of(representation.agency)
-        # Nobody signs for the agency what they asked for themselves.
-        others = [person for person in officers if person.id != request.submitted_by_id]
+        # Nobody signs for the agency what they, or their own company, asked for.
+        others = [p for p in officers if conflicts.conflict(request, p, "agency_officer") is None]
         if others:
             found.append(_party(others[0], "agency_officer", talent.id, representation.id, at))
         else:
@@ -301,6 +344,7 @@ def _supersede(request: TrainingRequest, successor: str, at: datetime) -> None:
     if older is None:
         return
     grant = lock(older.id)
+    lanes.dismiss(grant, successor=successor, at=at)
     if not move(grant, "superseded", at=at):
         raise RuntimeError(f"grant {grant.id} changed under its lock")
     append(
@@ -310,7 +354,13 @@ def _supersede(request: TrainingRequest, successor: str, at: datetime) -> None:
     )
 
 
-def _ask(request: TrainingRequest, grant: CoreGrant, at: datetime) -> Grant:
+def _ask(
+    request: TrainingRequest,
+    grant: CoreGrant,
+    pictures: Sequence[str],
+    changes: Mapping[str, Any],
+    at: datetime,
+) -> Grant:
     row = Grant.objects.create(
         id=grant.grant_id,
         request=request,
@@ -318,6 +368,8 @@ def _ask(request: TrainingRequest, grant: CoreGrant, at: datetime) -> Grant:
         canonical=grant.canonical(),
         digest=grant.digest().hex(),
         state="asking",
+        pictures=list(pictures),
+        changes=dict(changes),
     )
     Lane.objects.bulk_create(
         Lane(
@@ -326,6 +378,8 @@ def _ask(request: TrainingRequest, grant: CoreGrant, at: datetime) -> Grant:
             by=party.by,
             subject=party.subject,
             authority="" if party.authority == "self" else party.authority,
+            state=Lane.State.ASKED,
+            asked_at=at,
         )
         for party in grant.parties
     )

@@ -27,7 +27,7 @@ from registry.log import selectors as log
 from registry.log.append import append
 from registry.log.models import Entry
 from registry.models import Approval, Grant, Lane, Representation, Token
-from registry.services import drift, keyring
+from registry.services import drift, keyring, welfare
 from registry.services.grants import lock
 from registry.services.requests import subject
 
@@ -104,6 +104,7 @@ def _reasons(grant_id: str, run: tokens.RunRequest, at: datetime) -> list[Refusa
     refusals += _representation_refusals(core, at)
     refusals += _age_refusals(grant, core, at)
     refusals += drift.licence_refusals(grant, at=at)
+    refusals += welfare.mint_refusals(grant.request.talents.all())
     if not refusals and grant.state != "active":
         refusals.append(Refusal("wrong_state", grant.state))
     return refusals

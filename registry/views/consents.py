@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from registry import selectors
+from registry.core.cases import LIVE_GRANT, MAY_WITHDRAW
 from registry.core.refusals import Refusal
-from registry.core.requests import LIVE_GRANT, MAY_WITHDRAW
 from registry.core.terms import Terms
 from registry.core.vocabulary import label
 from registry.forms import DeclineForm, RefuseForm, WithdrawForm

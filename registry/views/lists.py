@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from registry import selectors
+from registry.core.cases import PENDING
 from registry.core.terms import Terms
 from registry.core.vocabulary import label
 from registry.models import Person, TrainingRequest
@@ -50,5 +51,5 @@ def _line(row: TrainingRequest, person: Person) -> dict[str, Any]:
         "late": row.sign_by <= timezone.now(),
         "mine": grant is not None
         and grant.state == "asking"
-        and any(lane.person_id == person.id and lane.state == "asked" for lane in lanes),
+        and any(lane.person_id == person.id and lane.state in PENDING for lane in lanes),
     }

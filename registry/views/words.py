@@ -18,6 +18,7 @@ REQUEST: Final[Words] = {
     "draft": (_("Draft"), ""),
     "submitted": (_("Gathering pictures"), "key"),
     "in_clearance": (_("Waiting for answers"), "warn"),
+    "returned": (_("A change is asked for"), "warn"),
     "cleared": (_("Allowed"), "ok"),
     "refused": (_("Declined"), "no"),
     "withdrawn": (_("Withdrawn"), "no"),
@@ -25,6 +26,7 @@ REQUEST: Final[Words] = {
 }
 GRANT: Final[Words] = {
     "asking": (_("Waiting for answers"), "warn"),
+    "returned": (_("A change is asked for"), "warn"),
     "active": (_("In force"), "ok"),
     "paused": (_("Paused"), "warn"),
     "refused": (_("Declined"), "no"),
@@ -36,10 +38,16 @@ GRANT: Final[Words] = {
 }
 LANE: Final[Words] = {
     "open": (_("Not sent"), ""),
-    "asked": (_("Waiting"), "warn"),
+    "asked": (_("Sent"), "warn"),
+    "opened": (_("Opened"), "warn"),
     "signed": (_("Approved"), "ok"),
     "refused": (_("Declined"), "no"),
+    "returned": (_("Asks for a change"), "warn"),
+    "countered": (_("Offers less"), "warn"),
+    "unreachable": (_("Cannot be reached"), "no"),
+    "expired": (_("Not answered in time"), ""),
     "withdrawn": (_("Withdrawn"), "no"),
+    "dismissed": (_("No longer counts"), ""),
 }
 JOB: Final[Words] = {
     "queued": (_("Waiting for a machine"), "warn"),

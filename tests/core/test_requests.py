@@ -93,18 +93,5 @@ def test_any_recipe_is_limited_or_refused(recipe):
     assert min(limits.max_rank, limits.max_steps, limits.max_resolution) >= 1
 
 
-@pytest.mark.parametrize("states", [rules.REQUEST_STATES, rules.GRANT_STATES])
-def test_states_lead_to_known_states_and_an_end_is_an_end(states):
-    assert {new for onward in states.values() for new in onward} <= set(states)
-    for ended in ("withdrawn", "refused"):
-        assert not any(rules.may_move(states, ended, new) for new in states)
-    assert not rules.may_move(states, "no such state", "active")
-
-
-@pytest.mark.parametrize("state", rules.LIVE_GRANT)
-def test_every_live_grant_can_be_withdrawn(state):
-    assert rules.may_move(rules.GRANT_STATES, state, "withdrawn")
-
-
 def test_a_day_is_a_day_in_japan():
     assert rules.jst_day(datetime(2026, 3, 31, 15, tzinfo=UTC)) == date(2026, 4, 1)

@@ -122,3 +122,23 @@ def test_a_missing_open_or_short_secret_key_is_refused(tmp_path, content, mode):
         (tmp_path / secret.FILE).chmod(mode)
     with pytest.raises(ImproperlyConfigured, match="KYODAKU_KEYS_DIR"):
         secret.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("", {"default": 48}),
+        ("60", {"default": 60}),
+        ("us=72, KR=96", {"default": 48, "US": 72, "KR": 96}),
+    ],
+)
+def test_hours_by_country(monkeypatch, value, found):
+    monkeypatch.setenv("KYODAKU_X", value)
+    assert env.hours("KYODAKU_X", 48, least=48, most=720) == found
+
+
+@pytest.mark.parametrize("value", ["47", "US=47", "721", "USA=72", "x", "US=", "-1"])
+def test_hours_that_are_too_few_or_no_hours_are_refused(monkeypatch, value):
+    monkeypatch.setenv("KYODAKU_X", value)
+    with pytest.raises(ImproperlyConfigured, match="KYODAKU_X"):
+        env.hours("KYODAKU_X", 48, least=48, most=720)

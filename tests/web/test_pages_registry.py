@@ -75,7 +75,7 @@ def test_the_inbox_shows_who_still_has_to_answer(world):
     world.alice.approve(grant, "talent")
     page = text(as_(world.bob).get("/agency/"))
     assert "Talent Approved" in page
-    assert "Agency Waiting" in page
+    assert "Agency Sent" in page
     assert "alice" in page
     assert "e-photobook" in page
 

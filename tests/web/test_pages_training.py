@@ -131,7 +131,7 @@ def test_changed_content_is_announced_and_the_old_answers_are_gone(studio):
     for who, page in ((studio.world.alice, "my/requests"), (studio.world.bob, "agency/requests")):
         shown = text(as_(who).get(f"/{page}/{studio.request.pk}"))
         assert "Earlier answers no longer count" in shown
-        assert "Talent alice Waiting" in shown
+        assert "Talent alice Sent" in shown
 
 
 def test_one_advice_about_many_pictures_is_one_line(studio):

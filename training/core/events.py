@@ -10,6 +10,7 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "worker.enrolled": ("ワーカーを登録", "worker enrolled"),
     "worker.approved": ("ワーカーを承認", "worker approved"),
     "dataset.refused": ("写真の封印を拒否", "sealing of the data set refused"),
+    "dataset.reopened": ("写真の封印を解いて修正へ", "data set reopened for a change"),
     "dataset.sealed": ("写真を封印", "data set sealed"),
     "run.queued": ("学習ジョブを登録", "training job queued"),
     "run.refused": ("学習を拒否", "run refused"),

@@ -201,6 +201,7 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
         count=manifest.count,
         bytes=manifest.total_bytes,
         curation_digest=digest,
+        pictures=[picture.pk for picture in pictures],
         at=at,
     )
     if isinstance(grant, list):

@@ -6,12 +6,16 @@ lies under the data set's key, which needs the key share of every talent in the 
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from registry.core import vault as vault_core
 from registry.core.refusals import Refusal
 from registry.core.vault import unseal
+from registry.log import append
 from registry.log.core.errors import VerificationError
 from registry.models import Talent, TrainingRequest
 from registry.services import vault
@@ -127,6 +131,27 @@ def reference_add(*, dataset: Dataset, talent: Talent, data: bytes) -> Reference
 def reference_context(dataset: Dataset) -> str:
     """Bound into sealed references, so that none can be passed off as a picture of the set."""
     return f"{dataset.id}/reference"
+
+
+def dataset_reopen(*, dataset: Dataset, at: datetime | None = None) -> Dataset | Refusal:
+    """Open a sealed set for a change that somebody asked for, before anything ran under it.
+
+    Only while the registry has the request as returned: what people are looking at, or have all
+    signed, never changes under them. The key and the talents' shares stay, the report too until a
+    picture changes; sealing anew makes a new grant, and every approval of the old one is void.
+    """
+    at = at or timezone.now()
+    with transaction.atomic():
+        request = TrainingRequest.objects.select_for_update().get(pk=dataset.request_id)
+        row = Dataset.objects.select_for_update().get(pk=dataset.pk)
+        if row.state != Dataset.State.SEALED or request.state != "returned":
+            return Refusal("wrong_state", f"{row.state}, request {request.state}")
+        row.state, row.sealed_at = Dataset.State.CURATED, None
+        row.save(update_fields=["state", "sealed_at"])
+        data = {"dataset_id": row.pk, "request_id": request.pk, "dataset_root": row.root}
+        append.append("dataset.reopened", data, at=at)
+    dataset.refresh_from_db()
+    return dataset
 
 
 def _open_for_change(dataset: Dataset) -> Dataset | Refusal:
