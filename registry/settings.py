@@ -170,6 +170,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "training.sweep", "schedule": 5.0},
     "expire": {"task": "registry.expire_grants", "schedule": 60.0},
     "stamp": {"task": "registry.stamp_log", "schedule": 3600.0},  # asks once a day, and on failure
+    "licences": {"task": "registry.licence_sweep", "schedule": 60.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 

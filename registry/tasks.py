@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from registry.log import timestamps
-from registry.services import grants
+from registry.services import drift, grants
 
 
 @shared_task(name="registry.expire_grants", ignore_result=True)
@@ -19,3 +19,9 @@ def expire_grants() -> None:
 def stamp_log() -> None:
     """Have the log's newest checkpoint time-stamped, once a day."""
     timestamps.stamp(at=timezone.now())
+
+
+@shared_task(name="registry.licence_sweep", ignore_result=True)
+def licence_sweep() -> None:
+    """Hold the grants that their base model's licence no longer covers."""
+    drift.licence_sweep()

@@ -1,6 +1,9 @@
 """The training floor as a Django app. What ran under which agreement; never imported from below."""
 
+import importlib
+
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 
 
 class TrainingConfig(AppConfig):
@@ -10,3 +13,9 @@ class TrainingConfig(AppConfig):
     label = "training"
     verbose_name = "Kyodaku training"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the start-up check that looks at the database."""
+        # It imports models, which it may only once the apps are loaded.
+        checks = importlib.import_module("training.checks")
+        register(checks.tool_licences, Tags.database)

@@ -19,7 +19,7 @@ from registry.core.ids import is_id
 from registry.core.refusals import Refusal
 from registry.models import SeenProof
 from training.models import TrainingJob
-from training.services import jobs, sealing
+from training.services import drift, jobs, sealing
 from training.worker import agent
 from training.worker.client import Unreachable
 
@@ -82,7 +82,7 @@ def seal_lora(job_id: str) -> str:
 def sweep() -> dict[str, int]:
     """Reap silent workers, freeze what lost its grant, seal and wake what a lost message left."""
     outcomes = jobs.sweep_leases()
-    outcomes["frozen"] = sealing.lora_freeze_sweep()
+    outcomes["frozen"] = sealing.lora_freeze_sweep() + drift.lora_licence_sweep()
     # A proof older than this is refused by its time alone, so its id need not be remembered.
     forgotten = timezone.now() - timedelta(seconds=3 * dpop.MAX_SKEW_S)
     SeenProof.objects.filter(seen_at__lt=forgotten).delete()

@@ -125,6 +125,8 @@ def lines(name: str, conditions: Conditions, locale: str) -> list[str]:
     licences = ", ".join(conditions.licences)
     if english:
         return [f"Duties from the base model ({name}; {licences}): {'; '.join(items)}"]
+    if locale == "ja-easy":
+        return [f"もとになるAI({name}、{licences})のきまり: {'、'.join(items)}"]
     return [f"ベースモデル({name}、{licences})から来る義務: {'、'.join(items)}"]
 
 

@@ -408,6 +408,16 @@ def reasons(parts: Sequence[Part], terms: Terms, declared: Declared) -> list[Rea
     return found
 
 
+def duties(conditions: Conditions) -> list[str]:
+    """What whoever has the file must do or leave, as words: for the header of a delivered file."""
+    words = [*conditions.derivative_terms, *conditions.field_of_use]
+    words += [f"licence:{licence}" for licence in conditions.licences]
+    words += [f"name_begins:{prefix}" for prefix in conditions.naming]
+    if conditions.outputs != "yes":
+        words.append(f"outputs:{conditions.outputs}")
+    return [word.replace(" ", "_") for word in words]
+
+
 def asked(conditions: Conditions, declared: Declared) -> Declared:
     """Of what a licensee declared, only what these conditions ask: the rest is nobody's business
     and does not enter the grant."""

@@ -42,6 +42,8 @@ STEPS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("keys", lambda: call_command("create_keys")),
     ("checks", lambda: call_command("check")),
     ("tables", lambda: call_command("migrate", "--no-input", "--verbosity=0")),
+    ("licence catalogue", lambda: call_command("catalogue_seed", stdout=io.StringIO())),
+    ("tools", lambda: call_command("check", "--database=default")),
     ("static files", collect_static),
 )
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from registry.core import licences
 from registry.core.grants import BaseModel
 from registry.core.licences import Amount, Declared, Effective, Facts, Part
+from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
 from registry.log.append import append
 from registry.models import (
@@ -226,6 +227,26 @@ def as_core(
         conditions=whole.conditions,
         declared=licences.asked(whole.conditions, declared_by(licensee, at=at)),
     )
+
+
+def tool_refusal(sha256: str) -> Refusal | None:
+    """Why a tool's model may not be used where consents count; None when it may.
+
+    Nothing about a tool may be unknown, since everything that is sold passes through it: its record
+    allows commercial use without a condition, a person or we ourselves read it, and it does not
+    forbid biometrics, which is what a face model does.
+    """
+    record = ModelRecord.objects.filter(sha256=sha256).first() if sha256 else None
+    if record is None:
+        return Refusal("tool_licence", "no record with this digest")
+    whole = effective(record)
+    asks = whole.conditions
+    if record.retired_at is not None or whole.commercial != "yes" or asks.unreviewed:
+        return Refusal("tool_licence", f"{record.name}: commercial {whole.commercial}")
+    barred = {"no_derivatives", "share_alike"} & set(asks.derivative_terms)
+    if asks.registration or barred or "biometric_ban" in asks.field_of_use:
+        return Refusal("tool_licence", f"{record.name}: conditions")
+    return None
 
 
 # --- what a licensee says for the licences' sake --------------------------------------------------

@@ -320,7 +320,9 @@ def test_duties_are_told_in_the_text_that_people_sign():
     conditions = combine([part(facts)]).conditions
     (ja,) = licence_words.lines("base", conditions, "ja")
     (en,) = licence_words.lines("base", conditions, "en")
-    for text in (ja, en):
+    (easy,) = licence_words.lines("base", conditions, "ja-easy")
+    assert easy.startswith("もとになるAI")
+    for text in (ja, en, easy):
         for word in ("LicenseRef-x", "Powered by Stability AI", "the notice", "Krea", "1,000,000"):
             assert word in text
     assert "pass the licence's use restrictions on" in en

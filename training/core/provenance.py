@@ -252,10 +252,13 @@ def modelspec_metadata(
     resolution: str | None = None,
     licence: str | None = None,
     trigger: str | None = None,
+    base_duties: Iterable[str] = (),
+    base_notices: Iterable[str] = (),
 ) -> dict[str, str]:
     """The `__metadata__` of a delivered LoRA: ModelSpec 1.0.1 and our own keys; no name, caption or
     path.
 
+    `base_duties` and `base_notices` are what the base model's licences ask of whoever has the file.
     `title` is the registry's pseudonymous name of the artefact. Readers take a file with any
     metadata but no `ss_base_model_version` for SD 1, so SDXL says what it is. Raises
     ProvenanceError: bad_digest, bad_name, leak.
@@ -276,6 +279,8 @@ def modelspec_metadata(
         "modelspec.resolution": resolution,
         "modelspec.license": licence,
         "modelspec.trigger_phrase": trigger,
+        "kyodaku.base_duties": " ".join(base_duties) or None,
+        "kyodaku.base_notices": " | ".join(base_notices) or None,
         "ss_base_model_version": "sdxl_base_v1-0" if "xl" in architecture else None,
     }
     fields |= {key: value for key, value in optional.items() if value is not None}
@@ -288,6 +293,8 @@ def modelspec_metadata(
 _PATH_LIKE: Final = {
     "modelspec.architecture": re.compile(r"[a-z0-9._-]+/(lora|lokr|locon|dora)"),
     "kyodaku.log_origin": re.compile(r"[a-z0-9.-]+(/[a-z0-9._-]+)*"),
+    # The wording that a base model's maker prescribes; addresses of licences are common in it.
+    "kyodaku.base_notices": re.compile(r"[^\x00-\x1f\x7f]{1,2000}"),
 }
 _LEAKS: Final = (
     (

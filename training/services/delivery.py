@@ -17,6 +17,8 @@ import pyrage
 from django.db import transaction
 from django.utils import timezone
 
+from registry import selectors
+from registry.core import licences
 from registry.core.refusals import Refusal
 from registry.log import append
 from registry.log.core import canonical, envelope
@@ -115,6 +117,7 @@ def _fresh_artefact() -> bytes:
 def _header(lora: Lora, tensor_sha256: str, artefact: bytes, at: datetime) -> dict[str, str]:
     recipe: dict[str, Any] = lora.job.request.recipe
     side = recipe.get("resolution", 0)
+    asked = [base.conditions for base in selectors.core_grant(lora.job.grant).base_models]
     return provenance.modelspec_metadata(
         architecture=ARCHITECTURE,
         title=lora.pk,
@@ -124,6 +127,8 @@ def _header(lora: Lora, tensor_sha256: str, artefact: bytes, at: datetime) -> di
         watermark_profile=lora.watermark_profile,
         at=at,
         resolution=f"{side}x{side}",
+        base_duties=sorted({word for c in asked for word in licences.duties(c)}),
+        base_notices=sorted({text for c in asked for text in c.notices}),
     )
 
 

@@ -13,15 +13,20 @@ from django.conf import settings
 
 from registry.core.refusals import Refusal
 from training.engines.base import FaceEngine
+from training.services import tools
 
 _lock = threading.Lock()
 _opened: dict[Path, FaceEngine] = {}
 
 
 def engine_open() -> FaceEngine | Refusal:
-    """The engine on the pack in ENGINE_DIR; `engine_missing` with the reason otherwise."""
+    """The engine on the pack in ENGINE_DIR; `engine_missing` or `tool_licence` otherwise."""
     folder = Path(settings.ENGINE_DIR)
     with _lock:
+        # Asked every time: a licence may have been revised while the engine was open.
+        refusal = tools.engine_refusal(folder)
+        if refusal is not None:
+            return refusal
         found = _opened.get(folder)
         if found is not None:
             return found

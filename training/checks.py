@@ -1,0 +1,29 @@
+"""A start-up check: the face pack's licence is on record, or a live registry does not start.
+
+Needs the database, so it runs where Django is told to look at one: `check --database default`, as
+the local site does after its tables are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+from training.services import tools
+
+
+def tool_licences(
+    app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """E007 for a face pack that may not be used in this mode."""
+    if not databases:
+        return []
+    refusal = tools.engine_refusal(Path(settings.ENGINE_DIR))
+    if refusal is None:
+        return []
+    message = f"{refusal.sentence('en')} ({refusal.detail})"
+    return [Error(message, hint=refusal.next_step("en"), id="kyodaku.E007")]
