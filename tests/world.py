@@ -21,6 +21,7 @@ from registry import selectors
 from registry.core.authenticator import SoftAuthenticator
 from registry.core.licences import Facts
 from registry.core.refusals import Refusal
+from registry.core.rights import PictureRights, Sheet
 from registry.core.terms import Terms, explicit_items
 from registry.core.tokens import RunRequest
 from registry.log import sequencer
@@ -34,7 +35,7 @@ from registry.models import (
     Talent,
     TrainingRequest,
 )
-from registry.services import approvals, catalogue, parties, requests, tokens
+from registry.services import approvals, catalogue, parties, requests, rights, tokens
 
 ORIGIN = settings.PUBLIC_URL
 RUN = RunRequest(method="lora", rank=8, steps=160, resolution=32, max_runtime_s=3600)
@@ -137,10 +138,33 @@ class World:
         assert isinstance(request, TrainingRequest), request
         return request
 
-    def seal(self, request: TrainingRequest, root: str = "ab" * 32) -> Any:
+    def sheet(self, request: TrainingRequest, **changes: Any) -> Sheet:
+        """The rights of 15 photographs: charlie's own, each showing every talent of the request."""
+        rights.holder_of(person=self.charlie.person)
+        values: dict[str, Any] = {
+            "talents": tuple(sorted(request.talents.values_list("id", flat=True))),
+            "holder": self.charlie.person.id,
+            "basis": "owner",
+            "moral_rights": True,
+            "shoot": "sht_1",
+        }
+        rows = [
+            PictureRights(id=f"p{n:03d}", file_sha256=f"{n:064x}", **(values | changes))
+            for n in range(1, 16)
+        ]
+        return Sheet(tuple(rows))
+
+    def seal(
+        self, request: TrainingRequest, root: str = "ab" * 32, sheet: Sheet | None = None
+    ) -> Any:
         """What training calls once the pictures are sealed."""
         return requests.request_seal_dataset(
-            request=request, dataset_root=root, count=15, bytes=10_000, curation_digest="cd" * 32
+            request=request,
+            dataset_root=root,
+            count=15,
+            bytes=10_000,
+            curation_digest="cd" * 32,
+            rights=sheet or self.sheet(request),
         )
 
     def asked(self, **changes: Any) -> Grant:

@@ -11,11 +11,13 @@ from every other thing that could be hashed; RFC 8785 makes the bytes unique.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from registry.core import licence_words, licences, wording
+from registry.core import clearance as clearance_rules
+from registry.core import clearance_words, licence_words, licences, wording
+from registry.core.clearance import Clearances
 from registry.core.licences import Conditions, Declared
 from registry.core.refusals import Refusal
 from registry.core.terms import Terms
@@ -123,6 +125,7 @@ class Grant:
     licensee: str
     fee_commitment: str
     text_sha256: Mapping[str, str]
+    clearances: Clearances = field(default_factory=Clearances)
 
     def to_payload(self) -> dict[str, Any]:
         """The JSON object that is canonicalised, hashed and signed."""
@@ -149,6 +152,7 @@ class Grant:
             "licensee": self.licensee,
             "fee_commitment": self.fee_commitment,
             "text_sha256": dict(self.text_sha256),
+            "clearances": self.clearances.to_payload(),
         }
 
     @classmethod
@@ -179,6 +183,7 @@ class Grant:
                 licensee=payload["licensee"],
                 fee_commitment=payload["fee_commitment"],
                 text_sha256=dict(payload["text_sha256"]),
+                clearances=Clearances.from_payload(payload["clearances"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a grant: {error}") from error
@@ -198,20 +203,27 @@ class Grant:
         return canonical.digest(FORMAT, self.to_payload())
 
     def text(self, locale: TextLocale) -> str:
-        """The human text, rendered again from the terms."""
+        """The human text, rendered again: the terms, the photographs' rights, the base's duties."""
         text = wording.render(
             self.terms, locale, pictures=self.dataset_count, max_runs=self.max_runs
         )
-        return text + _base_lines(self.base_models, locale)
+        rights = clearance_words.text(self.clearances, locale)
+        return text + rights + _base_lines(self.base_models, locale)
 
 
 def text_digests(
-    grant_terms: Terms, *, pictures: int, max_runs: int, bases: tuple[BaseModel, ...] = ()
+    grant_terms: Terms,
+    *,
+    pictures: int,
+    max_runs: int,
+    bases: tuple[BaseModel, ...] = (),
+    clearances: Clearances,
 ) -> dict[str, str]:
     """`text_sha256` of a new grant: one digest per locale."""
     return {
         locale: wording.text_digest(
             wording.render(grant_terms, locale, pictures=pictures, max_runs=max_runs)
+            + clearance_words.text(clearances, locale)
             + _base_lines(bases, locale)
         )
         for locale in TEXT_LOCALES
@@ -231,7 +243,8 @@ def check(grant: Grant, *, at: datetime) -> list[Refusal]:
     """What is wrong with a grant as such, whoever signed it; empty when it may be relied on.
 
     Checks the text digests, the term, the licence of every base model against the media asked for,
-    and that the parties needed for every grant are named.
+    that the parties needed for every grant are named, and that everybody whom the clearances of its
+    photographs name is one of them.
     """
     refusals = []
     if set(grant.text_sha256) != set(TEXT_LOCALES):
@@ -251,12 +264,13 @@ def check(grant: Grant, *, at: datetime) -> list[Refusal]:
     capacities = {party.by for party in grant.parties}
     refusals += [
         Refusal(f"approval_missing:{by}", "no such party in the grant")
-        for by in ("talent", "photo_copyright")
+        for by in ("talent",)
         if by not in capacities
     ]
     refusals += [
         Refusal("approval_missing:agency_officer", talent) for talent in _without_agency(grant)
     ]
+    refusals += clearance_rules.check(grant.clearances, grant.parties, count=grant.dataset_count)
     return refusals
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from registry.core import approvals as approvals_module
-from registry.core import grants, jose, status_list
+from registry.core import clearance, grants, jose, status_list
 from registry.core.approvals import Approval
 from registry.core.grants import Grant, RecipeLimits
 from registry.core.refusals import Refusal
@@ -188,6 +188,7 @@ def may_mint(
 ) -> list[Refusal]:
     """Every reason not to mint, in the order a person would mend them; empty when it may be."""
     refusals = approvals_module.missing(grant, given)
+    refusals += clearance.reserved(grant.clearances, given)
     refusals += grants.check(grant, at=at)
     refusals += within_limits(run, grant, at=at)
     if runs_used >= grant.max_runs:

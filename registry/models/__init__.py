@@ -30,6 +30,7 @@ from registry.models.parties import (
     Representation,
     Talent,
 )
+from registry.models.rights import Mandate, RightsHolder, Work
 
 __all__ = [
     "ApiKey",
@@ -45,6 +46,7 @@ __all__ = [
     "Lane",
     "LicenceRegistration",
     "LicenseeDeclaration",
+    "Mandate",
     "Membership",
     "ModelPart",
     "ModelRecord",
@@ -54,8 +56,10 @@ __all__ = [
     "PrivateNote",
     "Representation",
     "Review",
+    "RightsHolder",
     "SeenProof",
     "Talent",
     "Token",
     "TrainingRequest",
+    "Work",
 ]

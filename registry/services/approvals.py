@@ -42,7 +42,7 @@ from registry.models import (
     Person,
     Representation,
 )
-from registry.services import keyring, lanes, vault, welfare
+from registry.services import clearance, keyring, lanes, vault, welfare
 from registry.services.conflicts import conflict
 from registry.services.grants import lock, log_end, move, request_move
 from registry.services.parties import challenge_take
@@ -154,6 +154,8 @@ def _stands(lane: Lane, day: date) -> bool:
     if lane.by == "guardian":
         found = Guardianship.objects.filter(id=lane.authority, person=lane.person_id)
         return found.filter(Q(ended_on__isnull=True) | Q(ended_on__gte=day)).exists()
+    if lane.by in ("photo_copyright", "work_rights"):
+        return clearance.stands(lane, day)
     return True
 
 

@@ -17,12 +17,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry import selectors
-from registry.core import approvals, cases, grants, narrowing
+from registry.core import cases, grants, narrowing
 from registry.core import requests as rules
 from registry.core.grants import Grant as CoreGrant
-from registry.core.grants import Party
 from registry.core.ids import new_id
 from registry.core.refusals import Refusal
+from registry.core.rights import Sheet
 from registry.core.terms import Problem, Terms, check_person
 from registry.log.append import append
 from registry.log.core import canonical
@@ -35,7 +35,8 @@ from registry.models import (
     Talent,
     TrainingRequest,
 )
-from registry.services import catalogue, conflicts, lanes
+from registry.services import catalogue, clearance, lanes
+from registry.services import rights as rights_records
 from registry.services.grants import lock, move, request_move
 
 
@@ -88,6 +89,7 @@ def request_submit(
         state="submitted",
     )
     request.talents.set(talents)
+    rights_records.holder_of(person=copyright_holder)
     append("request.submitted", _logged(request, talents), at=at)
     return request
 
@@ -176,16 +178,18 @@ def request_seal_dataset(
     count: int,
     bytes: int,
     curation_digest: str,
+    rights: Sheet,
     pictures: Sequence[str] = (),
     at: datetime | None = None,
 ) -> Grant | list[Refusal]:
     """Fix the content of the grant and ask every party; any earlier grant is superseded.
 
-    `pictures` are the pictures' ids in their order: what differs from the grant before is told by
-    position.
+    `rights` says of every photograph whose it is and what it shows. `pictures` are the pictures'
+    ids in their order: what differs from the grant before is told by position.
 
-    (1) the request may be asked for; (2) everybody concerned is found and has a key; (3) the grant
-    holds as such; (4) the older grant's approvals are void; (5) the new one is asked for.
+    (1) the request may be asked for; (2) every right is on record, everybody concerned is found and
+    has a key; (3) the grant holds as such; (4) the older grant's approvals are void; (5) the new
+    one is asked for.
     """
     at = at or timezone.now()
     row = TrainingRequest.objects.select_for_update().get(id=request.id)
@@ -194,13 +198,13 @@ def request_seal_dataset(
     if refusals:
         return refusals
     # (2)
-    parties = _parties(row, at)
-    refusals = [item for item in parties if isinstance(item, Refusal)]
-    if refusals:
-        return refusals
+    row.retouchers.set(Person.objects.filter(id__in=rights.retouchers()))
+    case = clearance.case_of(row, rights, at)
+    if isinstance(case, list):
+        return case
     grant = _grant(
         row,
-        tuple(item for item in parties if isinstance(item, Party)),
+        case,
         pictures=(dataset_root, count, bytes),
         curation_digest=curation_digest,
         at=at,
@@ -249,60 +253,9 @@ def _not_askable(request: TrainingRequest, at: datetime) -> list[Refusal]:
     return refusals
 
 
-def _parties(request: TrainingRequest, at: datetime) -> list[Party | Refusal]:
-    """Everybody who must sign, in the order in which pages show them."""
-    found: list[Party | Refusal] = []
-    for talent in request.talents.select_related("person").order_by("id"):
-        found += _parties_for(request, talent, at)
-    holder = request.copyright_holder
-    found.append(_party(holder, "photo_copyright", holder.id, "", at))
-    return found
-
-
-def _parties_for(request: TrainingRequest, talent: Talent, at: datetime) -> list[Party | Refusal]:
-    day = rules.jst_day(at)
-    representation = selectors.representation_on(talent, day)
-    authority = "" if representation else "self"
-    found = [_party(talent.person, "talent", talent.id, authority, at)]
-    if talent.is_minor(day):
-        guardians = selectors.guardians_on(talent, day)
-        found += [_party(g.person, "guardian", talent.id, g.id, at) for g in guardians]
-        if not guardians:
-            found.append(Refusal("approval_missing:guardian", talent.id))
-    if representation:
-        officers = selectors.officers_of(representation.agency)
-        # Nobody signs for the agency what they, or their own company, asked for.
-        others = [p for p in officers if conflicts.conflict(request, p, "agency_officer") is None]
-        if others:
-            found.append(_party(others[0], "agency_officer", talent.id, representation.id, at))
-        else:
-            found.append(Refusal("approval_missing:agency_officer", representation.agency_id))
-    return found
-
-
-def _party(
-    person: Person, by: str, subject_id: str, authority: str, at: datetime
-) -> Party | Refusal:
-    """A party with the keys that count in this mode; `not_enrolled` without any."""
-    keys = selectors.signing_keys(person, at)
-    if settings.KYODAKU_MODE != "test":
-        keys = [key for key in keys if key.assurance != approvals.TEST_ASSURANCE]
-    if not keys:
-        return Refusal("not_enrolled", f"{by} {person.id}")
-    soft = any(key.assurance == approvals.TEST_ASSURANCE for key in keys)
-    return Party(
-        party_id=person.id,
-        by=by,
-        subject=subject_id,
-        keys=tuple(key.thumbprint for key in keys),
-        assurance=approvals.TEST_ASSURANCE if soft else approvals.PASSKEY_ASSURANCE,
-        authority=authority,
-    )
-
-
 def _grant(
     request: TrainingRequest,
-    parties: tuple[Party, ...],
+    case: clearance.Case,
     *,
     pictures: tuple[str, int, int],
     curation_digest: str,
@@ -319,7 +272,7 @@ def _grant(
         nonce=nonce,
         created_at=_iso(at),
         sign_by=_iso(request.sign_by),
-        parties=parties,
+        parties=case.parties,
         dataset_root=root,
         dataset_count=count,
         dataset_bytes=size,
@@ -334,8 +287,13 @@ def _grant(
             "kyodaku/fee/v1", {"fee_jpy": terms.fee_jpy, "nonce": nonce}
         ).hex(),
         text_sha256=grants.text_digests(
-            terms, pictures=count, max_runs=request.max_runs, bases=bases
+            terms,
+            pictures=count,
+            max_runs=request.max_runs,
+            bases=bases,
+            clearances=case.clearances,
         ),
+        clearances=case.clearances,
     )
 
 
@@ -392,6 +350,7 @@ def _ask(
             "request_id": request.id,
             "dataset_root": grant.dataset_root,
             "curation_digest": grant.curation_digest,
+            "rights_digest": grant.clearances.rights_digest,
             "parties": [{"party_id": p.party_id, "by": p.by} for p in grant.parties],
         },
         at=at,

@@ -15,7 +15,9 @@ from audit.verifier import verify as verifier
 from registry.core import approvals, grants, status_list, tokens
 from registry.core.approvals import Approval
 from registry.core.authenticator import SoftAuthenticator
+from registry.core.clearance import Clearances, Copyright, Share
 from registry.core.grants import BaseModel, Grant, Party, RecipeLimits
+from registry.core.rights import PictureRights, Sheet
 from registry.core.terms import Terms
 from registry.core.tokens import Claims, Leaf, LogEvidence, RunRequest
 from registry.core.trust import TrustRoot
@@ -278,11 +280,35 @@ def _report() -> dict[str, Any]:
     return {"format": curation.FORMAT, "pictures": pictures, "findings": []}
 
 
+def _sheet() -> Sheet:
+    talent, holder = pseudonym("tal", "alice"), pseudonym("per", "charlie")
+    return Sheet(
+        tuple(
+            PictureRights(
+                id=f"p{number:03}",
+                file_sha256=row["file_sha256"],
+                talents=(talent,),
+                holder=holder,
+                basis="owner",
+                moral_rights=True,
+                shoot=pseudonym("sht", "shoot"),
+            )
+            for number, row in enumerate(_rows())
+        )
+    )
+
+
 def _grant(report: Mapping[str, Any], rows: list[dict[str, Any]], mode: str) -> Grant:
     leaves = [canonical.dumps(row) for row in verifier.leaves(rows)["leaves"]]
     root = merkle.root_hash([merkle.leaf_hash(leaf) for leaf in leaves])
     talent = pseudonym("tal", "alice")
-    subjects = {"photo_copyright": pseudonym("per", "charlie")}
+    holder = pseudonym("per", "charlie")
+    subjects = {"photo_copyright": holder}
+    cleared = Clearances(
+        rights_digest=_sheet().digest(),
+        copyright=(Copyright(holder, holder, "owner", len(rows)),),
+        shares=(Share(talent, len(rows), 1000),),
+    )
     return Grant(
         grant_id=pseudonym("grt", "grant"),
         request_id=pseudonym("req", "request"),
@@ -311,7 +337,8 @@ def _grant(report: Mapping[str, Any], rows: list[dict[str, Any]], mode: str) -> 
         max_runs=1,
         licensee=LICENSEE,
         fee_commitment="cd" * 32,
-        text_sha256=grants.text_digests(TERMS, pictures=len(rows), max_runs=1),
+        text_sha256=grants.text_digests(TERMS, pictures=len(rows), max_runs=1, clearances=cleared),
+        clearances=cleared,
     )
 
 

@@ -121,7 +121,9 @@ def test_a_base_model_without_commercial_permission_is_refused():
 
 def test_a_portfolio_needs_no_commercial_permission():
     terms = replace(TERMS, media=("portfolio",), end=date(2027, 3, 31))
-    texts = grants.text_digests(terms, pictures=GRANT.dataset_count, max_runs=1)
+    texts = grants.text_digests(
+        terms, pictures=GRANT.dataset_count, max_runs=1, clearances=GRANT.clearances
+    )
     bases = (replace(BASE, commercial=False),)
     assert codes(replace(GRANT, terms=terms, text_sha256=texts, base_models=bases)) == []
 

@@ -203,7 +203,12 @@ def test_a_grant_without_a_talent_is_refused():
 
 
 def texts(grant):
-    return grants.text_digests(grant.terms, pictures=grant.dataset_count, max_runs=grant.max_runs)
+    return grants.text_digests(
+        grant.terms,
+        pictures=grant.dataset_count,
+        max_runs=grant.max_runs,
+        clearances=grant.clearances,
+    )
 
 
 # --- (7) ------------------------------------------------------------------------------------------

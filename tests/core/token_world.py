@@ -14,6 +14,7 @@ from typing import Any
 from registry.core import approvals, grants, jose, status_list, tokens
 from registry.core.approvals import Approval
 from registry.core.authenticator import SoftAuthenticator
+from registry.core.clearance import Clearances, Copyright, Share
 from registry.core.grants import BaseModel, Grant, Party, RecipeLimits
 from registry.core.terms import Terms
 from registry.core.tokens import Claims, Leaf, LogEvidence, RunRequest
@@ -80,6 +81,11 @@ PARTIES = (
     party(CHARLIE, "per_charlie", "photo_copyright", "per_charlie"),
 )
 DEVICES = {"per_alice": ALICE, "per_bob": BOB, "per_charlie": CHARLIE, "per_mallory": MALLORY}
+CLEARANCES = Clearances(
+    rights_digest="0e" * 32,
+    copyright=(Copyright("per_charlie", "per_charlie", "owner", 15),),
+    shares=(Share("tal_alice", 15, 1000),),
+)
 GRANT = Grant(
     grant_id="grt_1",
     request_id="req_1",
@@ -98,7 +104,8 @@ GRANT = Grant(
     max_runs=1,
     licensee="org_kadoma",
     fee_commitment="00" * 32,
-    text_sha256=grants.text_digests(TERMS, pictures=15, max_runs=1),
+    text_sha256=grants.text_digests(TERMS, pictures=15, max_runs=1, clearances=CLEARANCES),
+    clearances=CLEARANCES,
 )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from registry.core.refusals import Refusal
 from registry.models import Grant
 from registry.selectors import core_grant
-from registry.services import keyring, requests
+from registry.services import keyring
 from tests.services.studio import StandIn, Studio, photograph
 from tests.web import pages
 from tests.web.pages import as_, text
@@ -125,9 +125,7 @@ def test_the_text_is_the_one_of_the_readers_language(studio):
 def test_changed_content_is_announced_and_the_old_answers_are_gone(studio):
     grant = studio.sealed()
     studio.world.alice.approve(grant, "talent")
-    requests.request_seal_dataset(
-        request=studio.request, dataset_root="ab" * 32, count=6, bytes=1, curation_digest="cd" * 32
-    )
+    studio.world.seal(studio.request)
     for who, page in ((studio.world.alice, "my/requests"), (studio.world.bob, "agency/requests")):
         shown = text(as_(who).get(f"/{page}/{studio.request.pk}"))
         assert "Earlier answers no longer count" in shown

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from registry import selectors as registry
 from registry.core.refusals import Refusal
+from registry.core.rights import PictureRights, Sheet
 from registry.log import append
 from registry.models import Grant, Person
 from registry.services import requests, vault
@@ -201,6 +202,7 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
         count=manifest.count,
         bytes=manifest.total_bytes,
         curation_digest=digest,
+        rights=_sheet(row, decided.report),
         pictures=[picture.pk for picture in pictures],
         at=at,
     )
@@ -213,6 +215,25 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
     row.sealed_event = append.append("dataset.sealed", _sealed_data(row, grant), at=at)
     row.save()
     return grant
+
+
+def _sheet(row: Dataset, report: Report) -> Sheet:
+    """So far every photograph is the request's copyright holder's own."""
+    talents = tuple(sorted(row.request.talents.values_list("pk", flat=True)))
+    return Sheet(
+        tuple(
+            PictureRights(
+                id=picture.id,
+                file_sha256=picture.file_sha256,
+                talents=talents,
+                holder=row.request.copyright_holder_id,
+                basis="owner",
+                moral_rights=True,
+                shoot=row.request_id,
+            )
+            for picture in report.pictures
+        )
+    )
 
 
 def _sealed_data(row: Dataset, grant: Grant) -> dict[str, Any]:
