@@ -15,21 +15,27 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 
-from registry.core.cases import LIVE_GRANT, PENDING
+from registry.core import parties
+from registry.core.cases import LIVE_GRANT, MAY_WITHDRAW, PENDING
 from registry.core.grants import Grant as CoreGrant
+from registry.core.parties import Guards, Heir, Represents, Speaker, Standing
+from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
 from registry.log import selectors as log
 from registry.models import (
     Approval,
     Credential,
+    Estate,
     Grant,
     Guardianship,
+    IdentityCheck,
     Lane,
     Membership,
     ModelRecord,
     Organisation,
     Person,
     Representation,
+    StageName,
     Talent,
     Token,
     TrainingRequest,
@@ -37,15 +43,18 @@ from registry.models import (
 
 Row = TypeVar("Row", bound=Model)
 
-# What the agency's and the photographer's people may look at; an officer alone may sign.
-_STAFF: Final = ("officer", "manager", "viewer", "photographer")
+
+def organisations_of(person: Person, power: str = "view") -> QuerySet[Organisation]:
+    """The organisations for which a person acts today, in a role that has this power."""
+    seats = seats_on(_today()).filter(person=person, role__in=parties.roles_with(power))
+    return Organisation.objects.filter(id__in=seats.values("organisation"))
 
 
-def organisations_of(person: Person) -> QuerySet[Organisation]:
-    """The organisations for which a person acts now."""
-    return Organisation.objects.filter(
-        memberships__person=person, memberships__active=True, memberships__role__in=_STAFF
-    ).distinct()
+def seats_on(day: date) -> QuerySet[Membership]:
+    """Who acts for which organisation on a day."""
+    return Membership.objects.filter(
+        Q(ended_on__isnull=True) | Q(ended_on__gte=day), active=True, begun_on__lte=day
+    )
 
 
 def requests_for(person: Person) -> QuerySet[TrainingRequest]:
@@ -114,9 +123,9 @@ def lanes_open_to(person: Person) -> QuerySet[Lane]:
 
 
 def consents_of(person: Person) -> QuerySet[Lane]:
-    """What this person has agreed to as talent or guardian, newest first, ended ones included."""
+    """What this person agreed to as talent, guardian or estate, newest first, ended ones too."""
     return (
-        Lane.objects.filter(person=person, by__in=("talent", "guardian"))
+        Lane.objects.filter(person=person, by__in=MAY_WITHDRAW)
         .exclude(state__in=PENDING)
         .select_related("grant__request__requester", "grant__request__licensee")
         .order_by("-decided_at", "id")
@@ -173,19 +182,90 @@ def signing_keys(person: Person, at: datetime) -> list[Credential]:
 
 
 def representation_on(talent: Talent, day: date) -> Representation | None:
-    """Who represents a talent on a day; the database lets there be only one."""
-    return talent.representations.filter(period__contains=day).select_related("agency").first()
+    """Who represents a talent on a day, an exclusive one before others."""
+    return representations_on(talent, day).first()
+
+
+def representations_on(talent: Talent, day: date) -> QuerySet[Representation]:
+    """Every agency that represents a talent on a day; the database lets one be exclusive."""
+    found = talent.representations.filter(period__contains=day).select_related("agency")
+    return found.order_by("-exclusive", "id")
 
 
 def guardians_on(talent: Talent, day: date) -> list[Guardianship]:
-    """Who speaks for a minor on a day."""
-    found = talent.guardianships.filter(begun_on__lte=day).select_related("person")
-    return list(found.filter(Q(ended_on__isnull=True) | Q(ended_on__gte=day)).order_by("id"))
+    """Who speaks for a minor on a day: those whose proof was checked by then."""
+    found = talent.guardianships.filter(begun_on__lte=day, checked_on__lte=day)
+    found = found.filter(Q(ended_on__isnull=True) | Q(ended_on__gte=day))
+    return list(found.select_related("person").order_by("id"))
+
+
+def estates_on(talent: Talent, day: date) -> list[Estate]:
+    """Who speaks for a talent who has died, on a day."""
+    found = talent.estates.filter(begun_on__lte=day, checked_on__lte=day)
+    found = found.filter(Q(ended_on__isnull=True) | Q(ended_on__gte=day))
+    return list(found.select_related("person").order_by("id"))
+
+
+def standing_on(talent: Talent, day: date) -> Standing:
+    """Everything that decides who speaks for a talent on a day."""
+    return Standing(
+        talent_id=talent.id,
+        person_id=talent.person_id,
+        minor=talent.is_minor(day),
+        representations=tuple(
+            Represents(row.id, row.agency_id, frozenset(row.powers))
+            for row in representations_on(talent, day)
+        ),
+        guardians=tuple(
+            Guards(row.id, row.person_id, row.custodians) for row in guardians_on(talent, day)
+        ),
+        heirs=tuple(Heir(row.id, row.person_id) for row in estates_on(talent, day)),
+        died=talent.died_on is not None and talent.died_on <= day,
+        retired=talent.retired_from is not None and talent.retired_from <= day,
+        erased=talent.person.erased_at is not None,
+        disputed=talent.claims.filter(state="open").exists(),
+        age_alarm=talent.age_alarms.filter(settled_at__isnull=True).exists(),
+    )
+
+
+def speakers_for(talent: Talent, day: date) -> list[Speaker | Refusal]:
+    """Who must sign for a talent on a day, or why nobody can."""
+    return parties.speakers(standing_on(talent, day))
+
+
+def barred_on(grant: Grant, day: date) -> list[Refusal]:
+    """Why nothing that shows these people may be approved, trained or resumed on a day."""
+    talents = grant.request.talents.select_related("person").order_by("id")
+    return [refusal for row in talents for refusal in parties.barred(standing_on(row, day))]
+
+
+def stage_name_on(talent: Talent, day: date) -> StageName | None:
+    """The name under which a talent appeared on a day."""
+    found = talent.stage_names.filter(begun_on__lte=day)
+    found = found.filter(Q(ended_on__isnull=True) | Q(ended_on__gte=day))
+    return found.order_by("-begun_on").first()
+
+
+def names_of(talent: Talent) -> list[str]:
+    """Every name that a talent has or had: none of them stands in anything signed."""
+    person = talent.person
+    found = [person.display_name, person.display_name_en, talent.kana]
+    for row in talent.stage_names.order_by("begun_on"):
+        found += [row.name, row.kana, row.romaji]
+    legal = person.legal_name
+    found += [] if legal is None else legal.words()
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def identity_of(organisation: Organisation, day: date) -> IdentityCheck | None:
+    """The proof of who an organisation is, newest first; None: unverified (R03)."""
+    found = organisation.identity_checks.filter(level__gte=parties.DOCUMENT, void_at__isnull=True)
+    return found.filter(checked_on__lte=day).order_by("-checked_on", "-id").first()
 
 
 def officers_of(agency: Organisation) -> list[Person]:
     """The people who may sign for an agency, those with an approval key first."""
-    members = Membership.objects.filter(organisation=agency, role="officer", active=True)
+    members = seats_on(_today()).filter(organisation=agency, role__in=parties.roles_with("sign"))
     people = [m.person for m in members.select_related("person").order_by("id")]
     enrolled = {p.id: credentials_of(p).first() for p in people}
     return sorted(people, key=lambda p: _since(enrolled[p.id]))
@@ -193,7 +273,8 @@ def officers_of(agency: Organisation) -> list[Person]:
 
 def talents() -> QuerySet[Talent]:
     """The directory: every talent who can be asked."""
-    return Talent.objects.select_related("person").order_by("kana", "id")
+    found = Talent.objects.filter(person__erased_at__isnull=True).select_related("person")
+    return found.order_by("kana", "id")
 
 
 def base_models() -> QuerySet[ModelRecord]:
@@ -208,17 +289,18 @@ def token_of(jti: str) -> Token | None:
 
 
 def roles_of(person: Person) -> frozenset[str]:
-    """`talent` (or guardian), and the kinds of the organisations for which the person acts."""
+    """`talent` (or guardian, or estate), and the kinds of the organisations one acts for."""
     roles = set(organisations_of(person).values_list("kind", flat=True))
-    guards = Guardianship.objects.filter(person=person, ended_on__isnull=True)
-    if Talent.objects.filter(person=person).exists() or guards.exists():
+    guards = Guardianship.objects.filter(person=person, ended_on__isnull=True).exists()
+    heirs = Estate.objects.filter(person=person, ended_on__isnull=True).exists()
+    if guards or heirs or Talent.objects.filter(person=person).exists():
         roles.add("talent")
     return frozenset(roles)
 
 
-def agency_requests(person: Person) -> QuerySet[TrainingRequest]:
+def agency_requests(person: Person, power: str = "view") -> QuerySet[TrainingRequest]:
     """The requests about talents whom this person's agencies represent, or were asked for."""
-    agencies = organisations_of(person).filter(kind=Organisation.Kind.AGENCY)
+    agencies = organisations_of(person, power).filter(kind=Organisation.Kind.AGENCY)
     rows = Representation.objects.filter(agency__in=agencies)
     asked = Lane.objects.filter(authority__in=rows.values("id")).values("grant__request")
     now = rows.filter(period__contains=_today())
@@ -231,9 +313,9 @@ def agency_requests(person: Person) -> QuerySet[TrainingRequest]:
 def may_see_pictures(person: Person, request: TrainingRequest) -> bool:
     """The talent, those who were asked to sign for the talent, and staff of the talent's agency."""
     talent = request.talents.filter(person=person).exists()
-    by = ("talent", "guardian", "agency_officer")
+    by = (*MAY_WITHDRAW, "agency_officer")
     asked = Lane.objects.filter(grant__request=request, person=person, by__in=by).exists()
-    return talent or asked or agency_requests(person).filter(id=request.id).exists()
+    return talent or asked or agency_requests(person, "pictures").filter(id=request.id).exists()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Each has a software authenticator and goes through the real services. The fixtur
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -29,13 +30,24 @@ from registry.log.models import Entry, Outbox
 from registry.models import (
     Approval,
     Grant,
+    Guardianship,
     ModelRecord,
     Organisation,
     Person,
     Talent,
     TrainingRequest,
 )
-from registry.services import approvals, catalogue, parties, requests, rights, tokens
+from registry.services import (
+    approvals,
+    authority,
+    catalogue,
+    identity,
+    parties,
+    requests,
+    rights,
+    tokens,
+)
+from registry.services.authority import Proof
 
 ORIGIN = settings.PUBLIC_URL
 RUN = RunRequest(method="lora", rank=8, steps=160, resolution=32, max_runtime_s=3600)
@@ -83,7 +95,28 @@ class Human:
 
 def human(name: str) -> Human:
     """A new person; the seed is their name."""
-    return Human(parties.person_create(display_name=name), SoftAuthenticator(name.encode() * 8))
+    person = parties.person_create(display_name=name)
+    assert isinstance(person, Person), person
+    return Human(person, SoftAuthenticator(name.encode() * 8))
+
+
+def organisation(kind: str, name: str, **changes: Any) -> Organisation:
+    """An organisation whose identity was checked: it may file requests."""
+    row = parties.organisation_create(kind=kind, name=name, **changes)
+    assert isinstance(row, Organisation), row
+    identity.organisation_check(organisation=row, kind="company_register", checked_by="operator")
+    return row
+
+
+def proof(kind: str) -> Proof:
+    """A document that an operator looked at, long ago."""
+    return Proof(kind, hashlib.sha256(kind.encode()).hexdigest(), "operator", date(2020, 1, 1))
+
+
+def guard(talent: Talent, person: Person, **changes: Any) -> Guardianship:
+    """Make somebody the guardian of a talent, with a proof that was checked."""
+    values: dict[str, Any] = {"begun_on": date(2020, 1, 1), "proof": proof("family_register")}
+    return authority.guardian_begin(talent=talent, person=person, **(values | changes))
 
 
 @dataclass
@@ -208,14 +241,15 @@ def make_world() -> World:
     alice, bob, charlie, mallory = map(human, ("alice", "bob", "charlie", "mallory"))
     for who in (alice, bob, charlie, mallory):
         assert not isinstance(who.enrol(), Refusal)
-    agency = parties.organisation_create(kind="agency", name="Hoshi Agency")
-    studio = parties.organisation_create(kind="studio", name="Charlie Studio")
-    client = parties.organisation_create(kind="client", name="Kadoma Press")
+    agency = organisation("agency", "Hoshi Agency")
+    studio = organisation("studio", "Charlie Studio")
+    client = organisation("client", "Kadoma Press")
     parties.membership_add(person=bob.person, organisation=agency, role="officer")
     parties.membership_add(person=charlie.person, organisation=studio, role="photographer")
-    elsewhere = parties.organisation_create(kind="studio", name="Mallory Works")
+    elsewhere = organisation("studio", "Mallory Works")
     parties.membership_add(person=mallory.person, organisation=elsewhere, role="officer")
     talent = parties.talent_create(person=alice.person, birth_date=date(1998, 4, 1))
+    assert isinstance(talent, Talent), talent
     parties.representation_begin(talent=talent, agency=agency, begun_on=date(2020, 4, 1))
     base = catalogue.model_record(name="tiny-portraits", sha256="12" * 32, facts=free())
     return World(alice, bob, charlie, mallory, talent, agency, studio, client, base)

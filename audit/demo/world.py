@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pyrage
 from django.conf import settings
@@ -23,10 +23,12 @@ from django.utils import timezone
 from registry.core.authenticator import SoftAuthenticator
 from registry.core.licences import Facts
 from registry.core.refusals import Refusal
+from registry.core.terms import Problem
 from registry.models import ModelRecord, Organisation, Person, Talent
-from registry.services import catalogue, parties
+from registry.services import catalogue, identity, parties
 from training.trainer.base.digest import base_digest
 
+Row = TypeVar("Row")
 BASE_FOLDER: Final = "kyodaku-tiny"
 ENCODER: Final = "text_encoder/model.safetensors"
 VAE: Final = "vae/diffusion_pytorch_model.safetensors"
@@ -109,10 +111,21 @@ def _kept(path: Path, make: object) -> str:
 def _organisation(kind: str, name: str, name_en: str, recipient: str) -> Organisation:
     found = Organisation.objects.filter(name=name).first()
     if found is None:
-        return parties.organisation_create(
+        made = parties.organisation_create(
             kind=kind, name=name, name_en=name_en, delivery_recipient=recipient
         )
+        found = _made(made)
+        identity.organisation_check(
+            organisation=found, kind="company_register", checked_by="demonstration"
+        )
     return found
+
+
+def _made(row: Row | Problem | Refusal) -> Row:
+    """What was made. Raises `RuntimeError` for a no: the demonstration's own input is wrong."""
+    if isinstance(row, (Problem, Refusal)):
+        raise RuntimeError(str(row))
+    return row
 
 
 def _human(folder: Path, username: str, name: str, name_en: str) -> Human:
@@ -122,8 +135,8 @@ def _human(folder: Path, username: str, name: str, name_en: str) -> Human:
     if made or not user.check_password(password):
         user.set_password(password)
         user.save()
-    person = Person.objects.filter(user=user).first() or parties.person_create(
-        display_name=name, display_name_en=name_en, user=user
+    person = Person.objects.filter(user=user).first() or _made(
+        parties.person_create(display_name=name, display_name_en=name_en, user=user)
     )
     return Human(person, username, password, SoftAuthenticator(seed))
 
@@ -131,12 +144,17 @@ def _human(folder: Path, username: str, name: str, name_en: str) -> Human:
 def _talent(person: Person, agency: Organisation) -> Talent:
     found = Talent.objects.filter(person=person).first()
     if found is None:
-        found = parties.talent_create(
-            person=person, birth_date=date(1996, 11, 19), kana="あさひありす", never_list=["above"]
+        born, never = date(1996, 11, 19), ["above"]
+        found = _made(
+            parties.talent_create(
+                person=person, birth_date=born, kana="あさひありす", never_list=never
+            )
         )
-        begun = parties.representation_begin(talent=found, agency=agency, begun_on=date(2024, 4, 1))
-        if isinstance(begun, Refusal):
-            raise RuntimeError(begun.detail)
+        identity.person_check(
+            person=person, kind="in_person", birth_date=born, checked_by="demonstration"
+        )
+        found.refresh_from_db()
+        _made(parties.representation_begin(talent=found, agency=agency, begun_on=date(2024, 4, 1)))
     return found
 
 

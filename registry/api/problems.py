@@ -40,6 +40,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "never_list": 422,
     "not_opened": 422,
     "talent_only": 403,
+    "requester_unverified": 403,
+    "person_erased": 410,
     "recipe_exceeds": 422,
     "image_unreadable": 422,
     "image_too_large": 413,

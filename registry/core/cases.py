@@ -71,7 +71,7 @@ LANE_STATES: Final[States] = {
 PENDING: Final = frozenset({"asked", "opened", "unreachable"})
 
 # Who may end a grant without a reason, at any time, with no veto of anybody.
-MAY_WITHDRAW: Final = frozenset({"talent", "guardian"})
+MAY_WITHDRAW: Final = frozenset({"talent", "guardian", "estate"})
 # Whoever works for the one who asks, or worked on the pictures, answers in none of these; whoever
 # filed the request, only for photographs of their own.
 NOT_BY_THEIR_SIDE: Final = frozenset({"talent", "guardian", "agency_officer", "estate"})

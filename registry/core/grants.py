@@ -263,9 +263,9 @@ def check(grant: Grant, *, at: datetime) -> list[Refusal]:
     refusals += base_licence_refusals(grant.base_models, grant.terms)
     capacities = {party.by for party in grant.parties}
     refusals += [
-        Refusal(f"approval_missing:{by}", "no such party in the grant")
-        for by in ("talent",)
-        if by not in capacities
+        Refusal(f"approval_missing:{wanted[0]}", "no such party in the grant")
+        for wanted in (("talent", "estate"),)
+        if not capacities.intersection(wanted)
     ]
     refusals += [
         Refusal("approval_missing:agency_officer", talent) for talent in _without_agency(grant)
@@ -283,7 +283,7 @@ def _without_agency(grant: Grant) -> list[str]:
     return [
         p.subject
         for p in grant.parties
-        if p.by == "talent" and p.authority != "self" and p.subject not in spoken_for
+        if p.by in ("talent", "estate") and p.authority != "self" and p.subject not in spoken_for
     ]
 
 

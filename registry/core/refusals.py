@@ -166,6 +166,48 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "This agency does not represent the talent today.",
         "Record the present agency and obtain its approval.",
     ),
+    "representation_disputed": (
+        "このタレントの所属について、二つの事務所の主張が食い違っています。",
+        "本人がどちらの事務所かを答え、運用者が契約書を確認するまで、承認も学習もできません。",
+        "Two agencies claim to represent this talent.",
+        "Nothing can be approved or trained until she says which, and an operator records proof.",
+    ),
+    "representation_powerless": (
+        "所属事務所との契約に、デジタルレプリカを承認する権限が含まれていません。",
+        "権限を含む契約を運用者に登録してもらってください。",
+        "The agency's contract does not cover approving digital replicas.",
+        "Ask the operator to record a contract that does.",
+    ),
+    "estate_missing": (
+        "このタレントは亡くなっており、遺族の権限がまだ確認されていません。",
+        "遺言・法律・裁判所の決定のいずれかによる権限の証明を、運用者に届けてください。",
+        "This talent has died, and nobody's authority for the estate is on record.",
+        "Bring proof of authority (will, law or court order) to the operator.",
+    ),
+    "talent_retired": (
+        "このタレントは引退しています。",
+        "本人が引退を取り消すまで、新しい申請も学習もできません。",
+        "This talent has retired.",
+        "Nothing new can be asked or trained unless the talent returns.",
+    ),
+    "person_erased": (
+        "この人の個人情報は、本人の求めにより消去されています。",
+        "この人については、もう何も申請できません。",
+        "This person's data was erased at their own request.",
+        "Nothing can be asked about this person any more.",
+    ),
+    "age_unproven": (
+        "年齢に疑いがあり、本人確認書類による確認が済んでいません。",
+        "運用者が生年月日を書類で確認するまで、承認も学習もできません。見た目の年齢は証明になりません。",
+        "There is doubt about the age, and no identity document has settled it.",
+        "An operator must check the birth date on a document; how old a face looks proves nothing.",
+    ),
+    "requester_unverified": (
+        "申請者の会社・屋号の本人確認が済んでいません。下書きはできますが、提出はできません。",
+        "登記事項証明書などを運用者に届けて、確認を受けてください。",
+        "The requesting organisation's identity is not verified; it may draft, not submit.",
+        "Bring a company register extract or the like to the operator.",
+    ),
     "approval_missing": (
         "{ja}の承認がありません。",
         "{ja}に申請を開いて承認または却下してもらってください。返事がないことは承認になりません。",

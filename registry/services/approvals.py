@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from webauthn import generate_authentication_options, options_to_json
 from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
@@ -25,6 +24,7 @@ from registry import selectors
 from registry.core import approvals as rules
 from registry.core import cases
 from registry.core.ids import new_id
+from registry.core.parties import APPROVE, roles_with
 from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
 from registry.core.terms import missing_ticks
@@ -36,11 +36,10 @@ from registry.models import (
     Challenge,
     Credential,
     Grant,
-    Guardianship,
     Lane,
-    Membership,
     Person,
     Representation,
+    Talent,
 )
 from registry.services import clearance, keyring, lanes, vault, welfare
 from registry.services.conflicts import conflict
@@ -98,8 +97,8 @@ def approval_begin(
 
 
 def may_answer(grant: Grant, person: Person, by: str, at: datetime) -> Refusal | None:
-    """(1) nobody answers their own side's request for others; (2) it is their lane, and the power
-    behind it stands today; (3) it is open."""
+    """(1) nobody answers their own side's request for others; (2) it is their lane, nothing bars
+    the talents, and the power behind it stands today; (3) it is open."""
     # (1)
     refusal = conflict(grant.request, person, by)
     if refusal:
@@ -108,7 +107,13 @@ def may_answer(grant: Grant, person: Person, by: str, at: datetime) -> Refusal |
     own = Lane.objects.filter(grant=grant, person=person, by=by)
     if not own.exists():
         return Refusal("bad_signature", f"{person.id} is no {by} here")
-    if any(not _stands(lane, jst_day(at)) for lane in own):
+    day = jst_day(at)
+    barred = selectors.barred_on(grant, day)
+    if barred:
+        return barred[0]
+    if by == "talent" and Talent.objects.filter(person=person, died_on__lte=day).exists():
+        return Refusal("approval_missing:estate", person.id)
+    if any(not _stands(lane, day) for lane in own):
         return Refusal("representation_ended", by)
     # (3)
     refusal = closed(grant)
@@ -142,18 +147,21 @@ def cooling_until(grant: Grant, person: Person, by: str) -> datetime:
 
 
 def _stands(lane: Lane, day: date) -> bool:
-    """Whether the person still speaks for the agency, and the agency or guardian for the talent."""
+    """Whether the person still speaks for the agency, and the agency, guardian or estate for the
+    talent; an agency whose contract does not cover replicas never does."""
     if lane.by == "agency_officer":
-        return Representation.objects.filter(
-            id=lane.authority,
-            period__contains=day,
-            agency__memberships__person=lane.person_id,
-            agency__memberships__role=Membership.Role.OFFICER,
-            agency__memberships__active=True,
-        ).exists()
+        seats = selectors.seats_on(day).filter(person=lane.person_id, role__in=roles_with("sign"))
+        found = Representation.objects.filter(
+            id=lane.authority, period__contains=day, agency__in=seats.values("organisation")
+        )
+        return any(APPROVE in row.powers for row in found)
     if lane.by == "guardian":
-        found = Guardianship.objects.filter(id=lane.authority, person=lane.person_id)
-        return found.filter(Q(ended_on__isnull=True) | Q(ended_on__gte=day)).exists()
+        talent = Talent.objects.get(id=lane.subject)
+        speaks = {(row.id, row.person_id) for row in selectors.guardians_on(talent, day)}
+        return (lane.authority, lane.person_id) in speaks
+    if lane.by == "estate":
+        talent = Talent.objects.get(id=lane.subject)
+        return lane.person_id in {row.person_id for row in selectors.estates_on(talent, day)}
     if lane.by in ("photo_copyright", "work_rights"):
         return clearance.stands(lane, day)
     return True

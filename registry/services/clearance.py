@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from registry import selectors
 from registry.core import approvals, clearance, grants
@@ -19,13 +20,13 @@ from registry.core import requests as rules
 from registry.core import rights as rights_core
 from registry.core.clearance import Clearances, Seat, Signer
 from registry.core.grants import Party
+from registry.core.parties import Speaker, roles_with
 from registry.core.refusals import Refusal
 from registry.core.rights import Sheet
 from registry.core.terms import Terms
 from registry.models import (
     Lane,
     Mandate,
-    Membership,
     Organisation,
     Person,
     RightsHolder,
@@ -87,24 +88,23 @@ def case_of(request: TrainingRequest, sheet: Sheet, at: datetime) -> Case | list
 
 
 def _seats_for(request: TrainingRequest, talent: Talent, day: date) -> list[Seat | Refusal]:
-    """The seats of one talent and of everybody who speaks for her, as of a day."""
-    representation = selectors.representation_on(talent, day)
-    authority = "" if representation else "self"
-    found: list[Seat | Refusal] = [Seat(talent.person_id, "talent", talent.id, authority)]
-    if talent.is_minor(day):
-        guardians = selectors.guardians_on(talent, day)
-        found += [Seat(g.person_id, "guardian", talent.id, g.id) for g in guardians]
-        if not guardians:
-            found.append(Refusal("approval_missing:guardian", talent.id))
-    if representation:
-        officers = selectors.officers_of(representation.agency)
-        # Nobody signs for the agency what they, or their own company, asked for.
-        others = [p for p in officers if conflicts.conflict(request, p, "agency_officer") is None]
-        if others:
-            found.append(Seat(others[0].id, "agency_officer", talent.id, representation.id))
-        else:
-            found.append(Refusal("approval_missing:agency_officer", representation.agency_id))
-    return found
+    """The seats of everybody who speaks for a talent, as of a day."""
+    return [
+        item if isinstance(item, Refusal) else _seat(request, talent, item)
+        for item in selectors.speakers_for(talent, day)
+    ]
+
+
+def _seat(request: TrainingRequest, talent: Talent, speaker: Speaker) -> Seat | Refusal:
+    """The seat of a speaker; for an agency, of an approver who, with their company, asked nothing
+    (R02)."""
+    if not speaker.agency_id:
+        return Seat(speaker.person_id, speaker.by, talent.id, speaker.authority)
+    agency = Organisation.objects.get(id=speaker.agency_id)
+    for person in selectors.officers_of(agency):
+        if conflicts.conflict(request, person, "agency_officer") is None:
+            return Seat(person.id, "agency_officer", talent.id, speaker.authority)
+    return Refusal("approval_missing:agency_officer", agency.id)
 
 
 def _holders(sheet: Sheet) -> QuerySet[RightsHolder]:
@@ -152,9 +152,8 @@ def _mandates(day: date) -> QuerySet[Mandate]:
 
 
 def _officers(organisation: Organisation) -> list[tuple[Person, str]]:
-    seats = Membership.objects.filter(
-        organisation=organisation, role=Membership.Role.OFFICER, active=True
-    )
+    seats = selectors.seats_on(rules.jst_day(timezone.now()))
+    seats = seats.filter(organisation=organisation, role__in=roles_with("sign"))
     return [(seat.person, seat.id) for seat in seats.select_related("person").order_by("id")]
 
 
@@ -168,12 +167,8 @@ def stands(lane: Lane, day: date) -> bool:
         return True
     if lane.authority.startswith("man_"):
         return _mandates(day).filter(id=lane.authority, person=lane.person_id).exists()
-    return Membership.objects.filter(
-        id=lane.authority,
-        person=lane.person_id,
-        role=Membership.Role.OFFICER,
-        active=True,
-    ).exists()
+    seats = selectors.seats_on(day).filter(id=lane.authority, person=lane.person_id)
+    return seats.filter(role__in=roles_with("sign")).exists()
 
 
 def _party(seat: Seat, at: datetime) -> Party | Refusal:

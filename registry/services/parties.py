@@ -36,8 +36,11 @@ from webauthn.registration.verify_registration_response import VerifiedRegistrat
 
 from registry import selectors
 from registry.core import approvals, authenticator
+from registry.core import parties as rules
+from registry.core.parties import LegalName
 from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
+from registry.core.terms import Problem
 from registry.log.append import append
 from registry.log.core import canonical
 from registry.log.core.errors import VerificationError
@@ -45,12 +48,12 @@ from registry.models import (
     ApiKey,
     Challenge,
     Credential,
-    Guardianship,
     Lane,
     Membership,
     Organisation,
     Person,
     Representation,
+    StageName,
     Talent,
 )
 from registry.services import grants, keyring
@@ -64,65 +67,174 @@ _ALGORITHMS: Final = [
 ]
 
 
+@transaction.atomic
 def person_create(
-    *, display_name: str, display_name_en: str = "", user: User | None = None
-) -> Person:
-    """A human being, known by name here and by id everywhere else."""
-    return Person.objects.create(
-        display_name=display_name, display_name_en=display_name_en, user=user
-    )
+    *,
+    display_name: str,
+    display_name_en: str = "",
+    user: User | None = None,
+    legal_name: LegalName | None = None,
+) -> Person | Problem:
+    """A human being, known by name here and by id everywhere else; `Problem`: not a name."""
+    name = rules.tidy_name(display_name, "display_name")
+    name_en = rules.tidy_name(display_name_en, "display_name_en", needed=False)
+    legal = tidy_legal_name(legal_name)
+    if isinstance(name, Problem):
+        return name
+    if isinstance(name_en, Problem):
+        return name_en
+    if isinstance(legal, Problem):
+        return legal
+    row = Person(display_name=name, display_name_en=name_en, user=user)
+    row.legal_name = legal
+    row.save()
+    return row
 
 
+def tidy_legal_name(name: LegalName | None) -> LegalName | Problem | None:
+    """Every part as it is stored, or the first part that is no name."""
+    if name is None:
+        return None
+    parts = {
+        field: rules.tidy_name(text, field, needed=field in ("family", "given"))
+        for field, text in name.to_payload().items()
+    }
+    for value in parts.values():
+        if isinstance(value, Problem):
+            return value
+    return LegalName.from_payload(parts)
+
+
+@transaction.atomic
 def talent_create(
     *,
     person: Person,
     birth_date: date | None = None,
     kana: str = "",
     never_list: Sequence[str] = (),
-) -> Talent:
-    """The person as somebody who is depicted. Without a birth date they count as a minor."""
-    return Talent.objects.create(
-        person=person, birth_date=birth_date, kana=kana, never_list=sorted(never_list)
+    named_since: date | None = None,
+) -> Talent | Problem:
+    """The person as somebody who is depicted, under the stage name that they are known by.
+
+    Without a birth date they count as a minor.
+    """
+    reading = rules.tidy_name(kana, "kana", needed=False)
+    if isinstance(reading, Problem):
+        return reading
+    talent = Talent(person=person, kana=reading, never_list=sorted(never_list))
+    talent.birth_date = birth_date
+    talent.save(force_insert=True)
+    StageName.objects.create(
+        talent=talent,
+        name=person.display_name,
+        kana=reading,
+        romaji=person.display_name_en,
+        begun_on=named_since or jst_day(timezone.now()),
     )
+    return talent
 
 
 def organisation_create(
-    *, kind: str, name: str, name_en: str = "", delivery_recipient: str = ""
-) -> Organisation:
-    """An agency, a studio or a client."""
+    *,
+    kind: str,
+    name: str,
+    name_en: str = "",
+    delivery_recipient: str = "",
+    domains: Sequence[str] = (),
+) -> Organisation | Problem:
+    """An agency, a studio, a publisher …; `kind` is a word of `registry.core.parties`."""
+    if kind not in rules.ORGANISATIONS:
+        return Problem("kind", "この種類の組織はありません。", "There is no such kind.")
+    tidy = rules.tidy_name(name, "name")
+    tidy_en = rules.tidy_name(name_en, "name_en", needed=False)
+    if isinstance(tidy, Problem):
+        return tidy
+    if isinstance(tidy_en, Problem):
+        return tidy_en
     return Organisation.objects.create(
-        kind=kind, name=name, name_en=name_en, delivery_recipient=delivery_recipient
+        kind=kind,
+        name=tidy,
+        name_en=tidy_en,
+        delivery_recipient=delivery_recipient,
+        domains=sorted(domain.strip().lower() for domain in domains),
     )
 
 
+@transaction.atomic
 def membership_add(*, person: Person, organisation: Organisation, role: str) -> Membership:
-    """Let a person act for an organisation; adding it again makes it active again."""
-    row, _ = Membership.objects.update_or_create(
-        person=person, organisation=organisation, role=role, defaults={"active": True}
+    """Let a person act for an organisation; adding it again makes it active again.
+
+    Raises `ValueError` for a role that is none.
+    """
+    if role not in rules.ROLES:
+        raise ValueError(f"not a role: {role}")
+    day = jst_day(timezone.now())
+    old = Membership.objects.select_for_update().filter(
+        person=person, organisation=organisation, role=role
     )
+    held = old.first()
+    if held is not None and held.active and (held.ended_on is None or held.ended_on >= day):
+        return held
+    values = {"active": True, "begun_on": day, "ended_on": None}
+    row, _ = Membership.objects.update_or_create(
+        person=person, organisation=organisation, role=role, defaults=values
+    )
+    data = {"member_id": row.id, "party_id": person.id, "organisation": organisation.id}
+    append("member.joined", {**data, "role": role})
     return row
 
 
 def representation_begin(
-    *, talent: Talent, agency: Organisation, begun_on: date
+    *,
+    talent: Talent,
+    agency: Organisation,
+    begun_on: date,
+    ended_on: date | None = None,
+    powers: Sequence[str] = rules.REPRESENTATION_POWERS,
+    exclusive: bool = True,
+    at: datetime | None = None,
 ) -> Representation | Refusal:
-    """An agency represents a talent from a day on; `wrong_state`: another one does already."""
+    """An agency represents a talent from a day on; `wrong_state`: another one does already.
+
+    `ended_on` is the last day. Raises `ValueError` for an unknown power or an end before the begin.
+    """
+    if not set(powers) <= set(rules.REPRESENTATION_POWERS):
+        raise ValueError("unknown power")
+    if ended_on is not None and ended_on < begun_on:
+        raise ValueError("a representation cannot end before it begins")
+    upper = None if ended_on is None else ended_on + timedelta(days=1)
     try:
         with transaction.atomic():
-            return Representation.objects.create(
-                talent=talent, agency=agency, period=(begun_on, None)
+            row = Representation.objects.create(
+                talent=talent,
+                agency=agency,
+                period=(begun_on, upper),
+                powers=sorted(powers),
+                exclusive=exclusive,
             )
+            append("representation.begun", _dated(row, begun_on), at=at)
+            return row
     except IntegrityError:
         return Refusal("wrong_state", "another agency represents this talent in that time")
+
+
+def _dated(row: Representation, day: date) -> dict[str, str]:
+    return {
+        "representation_id": row.id,
+        "talent_id": row.talent_id,
+        "agency": row.agency_id,
+        "day": day.isoformat(),
+    }
 
 
 @transaction.atomic
 def representation_end(
     *, representation: Representation, ended_on: date, at: datetime | None = None
 ) -> Representation:
-    """The last day of a representation. What rests on it is paused for review, not inherited.
+    """The last day of a representation: transfer, leaving, independence, also a day to come.
 
-    Raises `ValueError` for a day before its begin.
+    What rests on it is paused for review, not inherited: at once, or on the day by
+    `registry.services.sweep`. Raises `ValueError` for a day before its begin.
     """
     at = at or timezone.now()
     row = Representation.objects.select_for_update().get(id=representation.id)
@@ -130,23 +242,18 @@ def representation_end(
         raise ValueError("a representation cannot end before it begins")
     row.period = (row.period.lower, ended_on + timedelta(days=1))
     row.save()
+    append("representation.ended", _dated(row, ended_on), at=at)
     if ended_on < jst_day(at):
-        for grant_id in _grants_resting_on(row):
+        for grant_id in grants_resting_on(row):
             grants.grant_pause(grant_id=grant_id, reason="representation", ref=row.id, at=at)
     row.refresh_from_db()
     return row
 
 
-def _grants_resting_on(representation: Representation) -> list[str]:
-    lanes = Lane.objects.filter(authority=representation.id, grant__state="active")
+def grants_resting_on(representation: Representation) -> list[str]:
+    """The grants that an officer signed, or shall sign, by this power and that can be paused."""
+    lanes = Lane.objects.filter(authority=representation.id, grant__state__in=("active", "paused"))
     return sorted(set(lanes.values_list("grant_id", flat=True)))
-
-
-def guardian_begin(*, talent: Talent, person: Person, begun_on: date) -> Guardianship:
-    """A guardian speaks for a minor from a day on. Nobody is their own guardian (`ValueError`)."""
-    if talent.person_id == person.id:
-        raise ValueError("nobody is their own guardian")
-    return Guardianship.objects.create(talent=talent, person=person, begun_on=begun_on)
 
 
 def api_key_create(*, person: Person, organisation: Organisation) -> tuple[ApiKey, str]:

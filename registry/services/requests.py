@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry import selectors
-from registry.core import cases, grants, narrowing
+from registry.core import cases, grants, narrowing, parties
 from registry.core import requests as rules
 from registry.core.grants import Grant as CoreGrant
 from registry.core.ids import new_id
@@ -58,12 +58,16 @@ def request_submit(
     """File a request, or say everything that keeps it from being filed.
 
     A refusal that no correction of the form can lift is logged. Raises `PermissionDenied` when `by`
-    does not act for the requester.
+    does not act for the requester in a role that may ask.
     """
     at = at or timezone.now()
-    if not selectors.organisations_of(by).filter(id=requester.id).exists():
+    if not selectors.organisations_of(by, "ask").filter(id=requester.id).exists():
         raise PermissionDenied
-    found = objections(
+    found: list[Refusal | Problem] = []
+    # R03: who asks is known by name. An unverified requester may draft, not submit.
+    if selectors.identity_of(requester, rules.jst_day(at)) is None:
+        found.append(Refusal("requester_unverified", requester.id))
+    found += objections(
         terms,
         talents=talents,
         base_model=base_model,
@@ -106,7 +110,11 @@ def objections(
     at: datetime,
 ) -> list[Refusal | Problem]:
     """Everything that keeps this content from being asked for; see `rules.decide`."""
-    found = rules.decide(
+    day = rules.jst_day(at)
+    found: list[Refusal | Problem] = []
+    for talent in talents:
+        found += parties.barred(selectors.standing_on(talent, day))
+    found += rules.decide(
         terms,
         subjects=[subject(talent, at) for talent in talents],
         base=catalogue.as_core(base_model, licensee, at=at),
@@ -123,8 +131,7 @@ def _named(recipe: Mapping[str, Any], talents: Sequence[Talent]) -> list[Problem
     """The recipe stands in signed statements for ever, so its words name none of the talents."""
     words = _bare(" ".join(value for value in recipe.values() if isinstance(value, str)))
     for talent in talents:
-        person = talent.person
-        names = map(_bare, (person.display_name, person.display_name_en, talent.kana))
+        names = map(_bare, selectors.names_of(talent))
         if any(len(name) > 1 and name in words for name in names):
             return [Problem("recipe", "本人の名前は使えません。", "Do not use a talent's name.")]
     return []
@@ -140,7 +147,8 @@ def subject(talent: Talent, at: datetime) -> rules.Subject:
     return rules.Subject(
         talent_id=talent.id,
         minor=talent.is_minor(day),
-        has_guardian=bool(selectors.guardians_on(talent, day)),
+        # A talent who has died is spoken for by the estate, whatever the age was.
+        has_guardian=bool(selectors.guardians_on(talent, day) or selectors.estates_on(talent, day)),
         never=frozenset(talent.never_list),
         opened=frozenset(talent.opened_list),
     )

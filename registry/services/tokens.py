@@ -101,6 +101,7 @@ def _reasons(grant_id: str, run: tokens.RunRequest, at: datetime) -> list[Refusa
         for row in selectors.approvals_of(grant)
     }
     refusals = tokens.may_mint(core, given, run, runs_used=grant.runs_used, at=at)
+    refusals += _standing_refusals(grant, core, at)
     refusals += _representation_refusals(core, at)
     refusals += _age_refusals(grant, core, at)
     refusals += drift.licence_refusals(grant, at=at)
@@ -118,6 +119,16 @@ def _ended(grant: Grant) -> Refusal | None:
     return None if code is None else Refusal(code, grant.id)
 
 
+def _standing_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:
+    """Nothing bars the talents today; the dead are spoken for by their estate."""
+    day = jst_day(at)
+    by_estate = {party.subject for party in core.parties if party.by == "estate"}
+    died = grant.request.talents.filter(died_on__lte=day).order_by("id")
+    return selectors.barred_on(grant, day) + [
+        Refusal("approval_missing:estate", row.id) for row in died if row.id not in by_estate
+    ]
+
+
 def _representation_refusals(grant: CoreGrant, at: datetime) -> list[Refusal]:
     """An agency's approval counts while the agency represents the talent."""
     day = jst_day(at)
@@ -133,7 +144,7 @@ def _representation_refusals(grant: CoreGrant, at: datetime) -> list[Refusal]:
 
 def _age_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:
     """A minor's rules hold at every run, whoever signed; at 18 what a guardian signed pauses."""
-    guarded = {party.subject for party in core.parties if party.by == "guardian"}
+    guarded = {p.subject for p in core.parties if p.by in ("guardian", "estate")}
     refusals = []
     for talent in grant.request.talents.order_by("id"):
         who = subject(talent, at)

@@ -7,7 +7,7 @@ import json
 import stat
 import threading
 import time
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from registry.models import (
 )
 from registry.services import approvals, grants, parties, requests, vault
 from tests.services.studio import Studio
-from tests.world import ORIGIN, World, human, log_types, state
+from tests.world import ORIGIN, World, guard, human, log_types, state
 from training.core import provenance, weights
 from training.models import Lora, TrainingJob
 from training.services import runs, sealing
@@ -114,7 +114,7 @@ def guarded(world):
     guardian.enrol()
     world.talent.birth_date = timezone.localdate() - timedelta(days=15 * 365)
     world.talent.save()
-    parties.guardian_begin(talent=world.talent, person=guardian.person, begun_on=date(2020, 1, 1))
+    guard(world.talent, guardian.person)
     return world, world.asked(), guardian
 
 

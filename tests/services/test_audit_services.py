@@ -24,6 +24,7 @@ from registry.models import Grant
 from registry.services import approvals, keyring, parties, vault
 from tests import loras
 from tests.services.studio import Studio
+from tests.world import human
 from training.core import provenance, weights
 from training.models import Delivery, Lora, TrainingJob
 from training.services import delivery, gate, jobs, runs, sealing
@@ -230,7 +231,7 @@ def test_a_trace_after_a_withdrawal_says_so(studio):
 
 def reporter(studio: Studio):
     """Somebody of the client that holds the licence."""
-    person = parties.person_create(display_name="reporter")
+    person = human("reporter").person
     parties.membership_add(person=person, organisation=studio.world.client, role="viewer")
     return person
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -32,6 +32,7 @@ from tests.world import (
     at,
     at_once,
     free,
+    guard,
     human,
     log_types,
     request_state,
@@ -107,9 +108,7 @@ def test_mallory_cannot_ask_in_the_name_of_charlies_studio(world):
 def test_a_minor_in_swimwear_is_refused_whoever_agrees(world):
     world.talent.birth_date = timezone.localdate() - timedelta(days=17 * 365)
     world.talent.save()
-    parties.guardian_begin(
-        talent=world.talent, person=human("guardian").person, begun_on=date(2020, 1, 1)
-    )
+    guard(world.talent, human("guardian").person)
     assert codes(world.submit(terms=world.terms(exposure="swimwear"), talents=[world.talent])) == [
         "minor_rule"
     ]
@@ -158,7 +157,7 @@ def test_a_minor_needs_the_guardians_signature_too(world):
     guardian.enrol()
     world.talent.birth_date = timezone.localdate() - timedelta(days=15 * 365)
     world.talent.save()
-    parties.guardian_begin(talent=world.talent, person=guardian.person, begun_on=date(2020, 1, 1))
+    guard(world.talent, guardian.person)
     grant = world.asked()
     for who, by in world.signers():
         who.approve(grant, by)

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from registry import selectors
 from registry.core.refusals import Refusal
 from registry.core.vault import unseal
 from registry.log import append
@@ -92,15 +93,10 @@ def _master(job: TrainingJob, digest: str) -> Weights | Refusal:
     if isinstance(data, Refusal):
         return data
     read = weights.read(unseal(data, key, context=master_context(job.pk)))
-    names = [value for talent in job.request.talents.all() for value in _names(talent)]
+    # What must never stand in a file: the talents' names, however they are or were written.
+    names = [name for talent in job.request.talents.all() for name in selectors.names_of(talent)]
     leaks = provenance.scan_for_leaks(read.metadata, read.tensors, names)
     return Refusal("training_failed", leaks[0]) if leaks else read
-
-
-def _names(talent: Any) -> list[str]:
-    """What must never stand in a file: the talent's names, however they are written."""
-    person = talent.person
-    return [name for name in (person.display_name, person.display_name_en, talent.kana) if name]
 
 
 def _proven(master: Weights) -> watermark.Proof:
