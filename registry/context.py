@@ -29,6 +29,7 @@ def _menu(request: HttpRequest) -> list[dict[str, Any]]:
         ("talent" in roles, "my-consents", _("My consents")),
         ("agency" in roles, "agency-inbox", _("Inbox")),
         (bool(roles - {"talent", "agency"}), "requests", _("Requests")),
+        (bool(roles - {"talent"}), "models", _("Models")),
         (person is not None, "my-keys", _("My keys")),
         (True, "verify", _("Check a LoRA")),
         (True, "ledger", _("Ledger")),

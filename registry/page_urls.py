@@ -5,13 +5,15 @@ from __future__ import annotations
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, path
 
-from registry.views import consents, home, keys, lists, receipts
+from registry.views import catalogue, consents, home, keys, lists, receipts
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("agency/", lists.inbox, name="agency-inbox"),
+    path("models/", catalogue.models, name="models"),
+    path("models/<str:model_id>", catalogue.model, name="model"),
     path("requests/", lists.requests, name="requests"),
     path("my/", consents.consents, name="my-consents"),
     path("my/keys", keys.keys, name="my-keys"),

@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern] = [
     path("requests/<str:request_id>/accept", views.accept, name="accept"),
     path("requests/<str:request_id>/seal", views.seal, name="seal"),
     path("requests/<str:request_id>/jobs", views.job_start, name="job-start"),
+    path("models/<str:model_id>/drift", views.model_drift, name="model-drift"),
     path("jobs/<str:job_id>", views.job, name="job"),
     path("jobs/<str:job_id>/live", views.job_live, name="job-live"),
     path("jobs/<str:job_id>/samples", views.samples, name="samples"),

@@ -23,11 +23,12 @@ from registry.core.cases import MAY_WITHDRAW, PENDING
 from registry.core.refusals import Refusal
 from registry.core.terms import Terms
 from registry.core.vocabulary import CATEGORIES, label
-from registry.models import Grant, Lane, Person, TrainingRequest
+from registry.models import Grant, Lane, ModelRecord, Person, TrainingRequest
 from registry.views.base import NO_STORE, locale, said, signed_in, tell
+from registry.views.catalogue import reasons_said
 from training import selectors, tasks
 from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
-from training.services import curation, datasets, delivery, engine, jobs, outputs, thumbnails
+from training.services import curation, datasets, delivery, drift, engine, jobs, outputs, thumbnails
 
 State = TrainingJob.State
 FINAL: Final = frozenset({State.DONE, State.REFUSED, State.STOPPED, State.FAILED})
@@ -480,3 +481,27 @@ def _with_link(
     response = render(request, "training/job.html", context)
     response["Cache-Control"] = NO_STORE
     return response
+
+
+# --- licence drift ----------------------------------------------------------------------------
+
+
+@require_safe
+@signed_in
+def model_drift(request: HttpRequest, person: Person, model_id: str) -> HttpResponse:
+    """What was made on a model and is or is not covered by its newest licence facts.
+
+    Each sees their own cases; an operator (`is_staff`) sees all of them.
+    """
+    record = ModelRecord.objects.filter(pk=model_id).first()
+    if record is None:
+        raise Http404
+    found = drift.drift_of(record.current)
+    if not request.user.is_staff:
+        mine = set(registry.requests_for(person).values_list("id", flat=True))
+        found = [item for item in found if item.grant.request_id in mine]
+    affected = [
+        {"row": item, "refusals": reasons_said(item.reasons, item.refusals)} for item in found
+    ]
+    context = {"record": record, "revision": record.current, "affected": affected}
+    return render(request, "training/model_drift.html", context)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
 from django.utils import timezone
 
-from registry.core import licences
+from registry.core import licence_words, licences
 from registry.core.grants import BaseModel
 from registry.core.licences import Amount, Declared, Effective, Facts, Part
 from registry.core.refusals import Refusal
@@ -155,19 +156,25 @@ def _store(
 # --- what a base allows ---------------------------------------------------------------------------
 
 
-def parts_of(record: ModelRecord, *, instead: ModelRevision | None = None) -> list[Part]:
+def parts_of(
+    record: ModelRecord,
+    *,
+    instead: ModelRevision | None = None,
+    newest: Mapping[str, ModelRevision] | None = None,
+) -> list[Part]:
     """The record and everything inside it, by their newest revisions.
 
-    `instead` stands in for its record's newest revision: what if that one counted?
+    `instead` stands in for its record's newest revision: what if that one counted? `newest` maps
+    ids of records to newest revisions that somebody has read already.
     """
+    known = {**(newest or {}), **({} if instead is None else {instead.record_id: instead})}
     found: list[Part] = []
     todo, seen = [(record, "base")], {record.pk}
     while todo:
         row, role = todo.pop()
-        stands_in = instead is not None and instead.record_id == row.pk
-        revision = instead if stands_in and instead is not None else row.current
+        revision = known.get(row.pk) or row.current
         found.append(Part(row.name, revision.id, revision.core(), role))
-        for part in revision.parts.select_related("part").order_by("id"):
+        for part in revision.parts.all():
             if part.part_id not in seen:
                 seen.add(part.part_id)
                 todo.append((part.part, part.role))
@@ -200,6 +207,45 @@ def bases_with(record: ModelRecord) -> list[ModelRecord]:
 def effective(record: ModelRecord, *, instead: ModelRevision | None = None) -> Effective:
     """What the record and everything inside it allow together."""
     return licences.combine(parts_of(record, instead=instead))
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One record in a list: its newest revision, and what the whole allows."""
+
+    record: ModelRecord
+    revision: ModelRevision
+    whole: Effective
+
+
+def overview() -> list[Overview]:
+    """Every record that is not retired, by name, in a fixed number of queries."""
+    rows = ModelRevision.objects.order_by("record_id", "-number").distinct("record_id")
+    newest = {
+        row.record_id: row for row in rows.select_related("record").prefetch_related("parts__part")
+    }
+    shown = [row for row in newest.values() if row.record.retired_at is None]
+    shown.sort(key=lambda row: (row.record.name.casefold(), row.record_id))
+    return [
+        Overview(row.record, row, licences.combine(parts_of(row.record, newest=newest)))
+        for row in shown
+    ]
+
+
+def base_choices(locale: str) -> list[tuple[str, str]]:
+    """The bases that a request can name, as (id, label): the label says in words whether commercial
+    use is possible, so that nobody picks a base that will be refused."""
+    words = licence_words.COMMERCIAL
+    return [
+        (row.record.id, f"{row.record.name} - {licence_words.word(words, _word(row), locale)}")
+        for row in overview()
+        if row.record.kind == "base" and row.record.sha256
+    ]
+
+
+def _word(row: Overview) -> str:
+    """What nobody has confirmed reads as unknown."""
+    return "unknown" if row.whole.conditions.unreviewed else row.whole.commercial
 
 
 def as_core(

@@ -19,7 +19,9 @@ from django.utils import timezone
 
 from registry import selectors
 from registry.core import grants as core
+from registry.core import licences
 from registry.core.cases import LIVE_GRANT
+from registry.core.licences import Reason
 from registry.core.refusals import Refusal
 from registry.models import Grant, ModelRevision, Organisation, Person
 from registry.services import catalogue
@@ -31,11 +33,15 @@ REASON: Final = "base_licence"
 
 @dataclass(frozen=True)
 class Affected:
-    """A grant that a revision concerns: what the facts refuse, if anything, and new conditions."""
+    """A grant that a revision concerns: what the facts refuse, if anything, and new conditions.
+
+    `reasons` are the same refusals, each with the part whose facts gave it.
+    """
 
     grant: Grant
     refusals: tuple[Refusal, ...]
     changed: bool
+    reasons: tuple[Reason, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -82,9 +88,12 @@ def _held_against(grant: Grant, *, at: datetime, instead: ModelRevision | None =
     signed = selectors.core_grant(grant)
     request = grant.request
     now = catalogue.as_core(request.base_model, request.licensee, at=at, instead=instead)
+    refusals = tuple(core.base_licence_refusals((now,), signed.terms))
+    parts = catalogue.parts_of(request.base_model, instead=instead) if refusals else []
     return Affected(
         grant=grant,
-        refusals=tuple(core.base_licence_refusals((now,), signed.terms)),
+        reasons=tuple(licences.reasons(parts, signed.terms, now.declared)),
+        refusals=refusals,
         changed=now.conditions not in [base.conditions for base in signed.base_models],
     )
 

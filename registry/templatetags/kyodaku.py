@@ -10,7 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from registry.core import refusals
+from registry.core import holds, refusals
+from registry.models import GrantHold
 from registry.views import words
 from registry.views.base import locale
 
@@ -31,6 +32,13 @@ def party(capacity: str) -> str:
     """`talent` -> 本人."""
     name = refusals.party_label(capacity, locale())
     return name.removeprefix("the ").capitalize() if locale() == "en" else name
+
+
+@register.filter
+def held_for(grant: Any) -> list[str]:
+    """Why a grant is paused, a sentence a cause; none for a grant that is not held."""
+    rows = GrantHold.objects.filter(grant=grant, lifted_at=None) if grant else ()
+    return [holds.sentence(row.reason, locale()) for row in rows]
 
 
 @register.simple_tag

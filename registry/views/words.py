@@ -59,6 +59,12 @@ JOB: Final[Words] = {
     "stopped": (_("Stopped"), "no"),
     "failed": (_("Failed"), "no"),
 }
+COMMERCIAL: Final[Words] = {
+    "yes": (_("Commercial use allowed"), "ok"),
+    "threshold": (_("Commercial use below a limit"), "warn"),
+    "unknown": (_("Unknown: counts as no"), "no"),
+    "no": (_("No commercial use"), "no"),
+}
 LORA: Final[Words] = {
     "sealed": (_("Deliverable"), "ok"),
     "frozen": (_("Frozen"), "no"),
@@ -78,6 +84,7 @@ KINDS: Final[Mapping[str, Words]] = {
     "lane": LANE,
     "job": JOB,
     "lora": LORA,
+    "commercial": COMMERCIAL,
     "standing": STANDING,
 }
 # How a finding of the curation counts.

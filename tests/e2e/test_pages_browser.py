@@ -19,8 +19,8 @@ from audit.services import evidence
 from registry import selectors
 from registry.core.refusals import Refusal
 from registry.log import sequencer
-from registry.models import Credential, Lane
-from registry.services import keyring
+from registry.models import Credential, Lane, ModelRecord
+from registry.services import drift, keyring, seed
 from tests import world as worlds
 from tests.services.studio import Studio
 from tests.web import pages
@@ -336,4 +336,22 @@ def test_a_delivered_file_and_its_pack_are_checked_on_the_public_page(
             tab.page.set_input_files("#file", str(path))
             tab.page.click("main form button")
             tab.page.locator(".answer").get_by_text(word[tab.language]).first.wait_for()
+            tab.look(name)
+
+
+def test_the_catalogue_reads_well_everywhere(browser, live_server, studio):
+    """What 55 models allow, one record with its history, and what a narrower licence stopped."""
+    seed.catalogue_seed()
+    drift.model_revise(record=studio.base, facts=worlds.free(derivative_terms=("state_changes",)))
+    studio.approved()
+    parts = [(ModelRecord.objects.get(seed_key="flux1-dev-vae"), "vae")]
+    drift.model_revise(record=studio.base, facts=worlds.free(note="の部品"), inside=parts)
+    for tab in tabs(browser, live_server.url, studio.world.charlie.person):
+        for name, path in (
+            ("models", "/models/"),
+            ("model", f"/models/{studio.base.id}"),
+            ("model-drift", f"/models/{studio.base.id}/drift"),
+            ("case-paused", f"/requests/{studio.request.id}"),
+        ):
+            tab.open(path)
             tab.look(name)

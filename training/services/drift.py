@@ -13,6 +13,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
+from registry.core.licences import Reason
 from registry.core.refusals import Refusal
 from registry.log import append
 from registry.models import Grant, GrantHold, ModelRevision
@@ -27,6 +28,7 @@ class Affected:
 
     grant: Grant
     refusals: tuple[Refusal, ...]
+    reasons: tuple[Reason, ...]
     changed: bool
     jobs: tuple[TrainingJob, ...]
     loras: tuple[Lora, ...]
@@ -44,6 +46,7 @@ def drift_of(revision: ModelRevision, *, at: datetime | None = None) -> list[Aff
         Affected(
             grant=item.grant,
             refusals=item.refusals,
+            reasons=item.reasons,
             changed=item.changed,
             jobs=tuple(TrainingJob.objects.filter(grant=item.grant).order_by("created_at")),
             loras=tuple(Lora.objects.filter(job__grant=item.grant).order_by("created_at")),
@@ -61,7 +64,8 @@ def lines(found: list[Affected]) -> list[str]:
     """The list for an operator's terminal: ids and codes, nobody's name."""
     rows = []
     for item in found:
-        codes = ", ".join(refusal.code for refusal in item.refusals) or "covered"
+        given = [f"{reason.refusal.code} ({reason.part.name})" for reason in item.reasons]
+        codes = ", ".join(given or [refusal.code for refusal in item.refusals]) or "covered"
         rows.append(f"{item.grant.pk} {item.grant.state}: {codes}")
         rows += [f"  {job.pk} {job.state}" for job in item.jobs]
         rows += [f"  {lora.pk} {lora.state}" for lora in item.loras]
