@@ -20,6 +20,10 @@ class UseReport(models.Model):
     medium = models.CharField(max_length=40)  # a word of registry.core.vocabulary.MEDIA
     country = models.CharField(max_length=20)  # ISO 3166 code, or worldwide
     quantity = models.PositiveIntegerField(default=0)
+    impressions = models.PositiveIntegerField(default=0)
+    unit_price_jpy = models.PositiveIntegerField(default=0)
+    # What the outputs show: transformations, exposure, categories, name_shown, stock.
+    context = models.JSONField(default=dict)
     first_day = models.DateField()
     note = models.TextField(blank=True)  # stays here; the log holds no free text
     # What the terms do not cover, as members of Terms, and the grant's code; empty when covered.

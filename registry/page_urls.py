@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, path
 
-from registry.views import catalogue, consents, home, keys, lists, receipts
+from registry.views import catalogue, consents, drafts, home, keys, lists, receipts, wishes
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
@@ -15,7 +15,13 @@ urlpatterns: list[URLPattern] = [
     path("models/", catalogue.models, name="models"),
     path("models/<str:model_id>", catalogue.model, name="model"),
     path("requests/", lists.requests, name="requests"),
+    path("requests/new", drafts.drafts, name="request-new"),
+    path("requests/new/<str:draft_id>/live", drafts.live, name="draft-live"),
+    path("requests/new/<str:draft_id>/discard", drafts.discard, name="draft-discard"),
+    path("requests/new/<str:draft_id>/check", drafts.check, name="draft-check"),
+    path("requests/new/<str:draft_id>/<str:step>", drafts.step, name="draft-step"),
     path("my/", consents.consents, name="my-consents"),
+    path("my/rules", wishes.wishes, name="my-rules"),
     path("my/keys", keys.keys, name="my-keys"),
     path("my/grants/<str:grant_id>/withdraw", consents.withdraw, name="withdraw"),
     path("grants/<str:grant_id>/refuse", consents.refuse, name="refuse"),

@@ -6,6 +6,7 @@ answer no and "there is none" alike: cross-tenant questions get 404 and nothing 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final, TypeVar
@@ -339,6 +340,32 @@ def answers_in_log(*, person: Person, grant: Grant) -> list[Answer]:
         if event["type"] in _ANSWERS:
             found.append(Answer(event["type"], datetime.fromisoformat(event["at"]), None))
     return found
+
+
+def expected_parties(
+    talents: Iterable[Talent], copyright_holder: Person, at: datetime
+) -> list[dict[str, str]]:
+    """Who would have to approve a request as of now: `{by, name, name_en}`, before any picture.
+
+    More come with the pictures: rights holders of works, people in the background.
+    """
+    day = jst_day(at)
+    found: list[tuple[str, str, str]] = []
+    for talent in talents:
+        person = talent.person
+        found.append(("talent", person.display_name, person.display_name_en))
+        agency = representation_on(talent, day)
+        if talent.is_minor(day):
+            guards = [row.person for row in guardians_on(talent, day)]
+            found += [("guardian", p.display_name, p.display_name_en) for p in guards]
+            if not guards:
+                found.append(("guardian", "", ""))
+        if agency:
+            found.append(("agency_officer", agency.agency.name, agency.agency.name_en))
+    holder = copyright_holder
+    found.append(("photo_copyright", holder.display_name, holder.display_name_en))
+    unique = dict.fromkeys(found)
+    return [{"by": by, "name": name, "name_en": english} for by, name, english in unique]
 
 
 def _since(credential: Credential | None) -> tuple[int, float]:

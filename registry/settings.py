@@ -22,6 +22,7 @@ KYODAKU_MODE = env.choice("KYODAKU_MODE", {"test", "live"})
 LIVE = KYODAKU_MODE == "live"
 HOME = env.path("KYODAKU_HOME", BASE_DIR / "var")
 KEYS_DIR = env.path("KYODAKU_KEYS_DIR", HOME / "keys")  # secret seeds, 0700
+RECIPES_DIR = BASE_DIR / "training" / "trainer" / "presets"  # what the request form offers
 STORAGE_DIR = env.path("KYODAKU_STORAGE_DIR", HOME / "storage")  # encrypted objects only
 LOG_EXPORT_DIR = env.optional_path("KYODAKU_LOG_EXPORT_DIR", HOME / "log-export")
 WORKER_DIR = env.path("KYODAKU_WORKER_DIR", HOME / "worker")  # running jobs, wiped after each

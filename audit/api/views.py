@@ -53,12 +53,23 @@ class FileParser(BaseParser):
 
 
 class UseInput(Input):
-    """One use: a word of the media, a country, a day, a number of units."""
+    """One use: its line of the grant (a medium), where, from when, how many, and what it shows."""
 
     medium = serializers.CharField(max_length=40)
     country = serializers.CharField(max_length=20)
     first_day = serializers.DateField()
     quantity = serializers.IntegerField(default=0, min_value=0, max_value=2**31 - 1)
+    impressions = serializers.IntegerField(default=0, min_value=0, max_value=2**31 - 1)
+    unit_price_jpy = serializers.IntegerField(default=0, min_value=0, max_value=2**31 - 1)
+    transformations = serializers.ListField(
+        child=serializers.CharField(max_length=40), default=list, max_length=20
+    )
+    exposure = serializers.CharField(default="full_clothed", max_length=40)
+    categories = serializers.ListField(
+        child=serializers.CharField(max_length=40), default=list, max_length=20
+    )
+    name_shown = serializers.BooleanField(default=False)
+    stock = serializers.BooleanField(default=False)
     note = serializers.CharField(required=False, allow_blank=True, max_length=2000)
 
 
@@ -146,6 +157,8 @@ class Uses(ApiView):
         delivery = access_delivery(person, delivery_id)
         values = parsed(UseInput, request)
         note = values.pop("note", "")
+        for name in ("transformations", "categories"):
+            values[name] = tuple(values[name])
         row = usage.use_report(delivery=delivery, by=person, use=Use(**values), note=note)
         if isinstance(row, Refusal):
             return problems.refused(row, instance=request.path)

@@ -13,11 +13,12 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from audit.core import uses
-from audit.core.uses import Use
+from audit.core.uses import Ended, Use
 from audit.models import UseReport
 from registry.core import vocabulary as words
 from registry.core.ids import new_id
 from registry.core.refusals import Refusal
+from registry.core.requests import jst_day
 from registry.log import append
 from registry.models import Grant, Person
 from registry.selectors import core_grant, organisations_of
@@ -39,13 +40,18 @@ def use_report(
     if not organisations_of(by).filter(pk=delivery.recipient_id).exists():
         return Refusal("wrong_state", "only the recipient reports uses")
     # (2)
-    if use.medium not in words.MEDIA or use.quantity < 0 or not 2 <= len(use.country) <= 20:
-        return Refusal("terms_invalid", "medium, country or quantity")
+    refusal = _unreadable(use)
+    if refusal is not None:
+        return refusal
     with transaction.atomic():
         # (3)
         grant = Grant.objects.select_for_update().get(pk=delivery.lora.job.grant_id)
         found = uses.outside(
-            core_grant(grant).terms, use, used=_used(grant), code=grant_code(grant, at)
+            core_grant(grant).terms,
+            use,
+            used=_used(grant, "quantity"),
+            used_impressions=_used(grant, "impressions"),
+            ended=_ended(grant, at),
         )
         # (4)
         row = UseReport(
@@ -55,6 +61,15 @@ def use_report(
             medium=use.medium,
             country=use.country,
             quantity=use.quantity,
+            impressions=use.impressions,
+            unit_price_jpy=use.unit_price_jpy,
+            context={
+                "transformations": list(use.transformations),
+                "exposure": use.exposure,
+                "categories": list(use.categories),
+                "name_shown": use.name_shown,
+                "stock": use.stock,
+            },
             first_day=use.first_day,
             note=note,
             outside=list(found),
@@ -65,9 +80,35 @@ def use_report(
     return row
 
 
-def _used(grant: Grant) -> int:
+def _unreadable(use: Use) -> Refusal | None:
+    """`terms_invalid` for a word of no vocabulary or a number that is none, naming the member."""
+    known = {
+        "medium": use.medium in words.MEDIA,
+        "country": use.country in words.TERRITORY,
+        "quantity": use.quantity >= 0,
+        "impressions": use.impressions >= 0,
+        "unit_price_jpy": use.unit_price_jpy >= 0,
+        "transformations": set(use.transformations) <= words.TRANSFORMATIONS.keys(),
+        "exposure": use.exposure in words.EXPOSURE,
+        "categories": set(use.categories) <= words.CATEGORIES.keys(),
+    }
+    wrong = [name for name, holds in known.items() if not holds]
+    return Refusal("terms_invalid", ", ".join(wrong)) if wrong else None
+
+
+def _ended(grant: Grant, at: datetime) -> Ended | None:
+    """How the grant stands if it holds no longer. A minor's or intimate case ends for safety."""
+    code = grant_code(grant, at)
+    if code is None:
+        return None
+    on = jst_day(grant.ended_at or at)
+    minor = any(talent.is_minor(on) for talent in grant.request.talents.all())
+    return Ended(code, on, safety=minor or core_grant(grant).terms.intimate())
+
+
+def _used(grant: Grant, member: str) -> int:
     rows = UseReport.objects.filter(delivery__lora__job__grant=grant)
-    return rows.aggregate(units=Sum("quantity"))["units"] or 0
+    return rows.aggregate(total=Sum(member))["total"] or 0
 
 
 def _logged(row: UseReport) -> dict[str, object]:

@@ -400,8 +400,8 @@ def _check_recipe(stated: object, claims: Claims) -> None:
     if not isinstance(stated, dict):
         raise VerificationError("malformed", "recipe")
     recipe, run = Recipe.from_dict(stated), claims.run
-    ran = (recipe.method, recipe.rank, recipe.steps, recipe.resolution)
-    if ran != (run.method, run.rank, run.steps, run.resolution):
+    ran = (recipe.method, recipe.rank, recipe.steps, recipe.resolution, recipe.output_policy)
+    if ran != (run.method, run.rank, run.steps, run.resolution, run.output_policy):
         raise VerificationError("recipe_exceeds", "not the run that the token names")
 
 

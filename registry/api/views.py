@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -20,8 +21,11 @@ from rest_framework.response import Response
 from registry import selectors
 from registry.api import present, problems
 from registry.api.base import ApiView, Caller, Input, caller, idempotent, parsed
+from registry.core import requests as rules
+from registry.core import wording
 from registry.core.refusals import Refusal
-from registry.core.terms import Problem, Terms, parse
+from registry.core.terms import Problem, Terms, explicit_items, parse
+from registry.core.vocabulary import TEXT_LOCALES
 from registry.models import (
     Organisation,
     Person,
@@ -36,6 +40,8 @@ _OBJECT: Final = OpenApiTypes.OBJECT
 
 class RequestInput(Input):
     """A new training request. `terms` and `recipe` are the objects that end up in the grant."""
+
+    kind = serializers.CharField(default="person", max_length=40)
 
     requester = serializers.CharField(required=False, max_length=24)
     licensee = serializers.CharField(max_length=24)
@@ -112,20 +118,46 @@ class Requests(ApiView):
         items = [present.request_line(row) for row in page[:limit]]
         return Response({"items": items, "next": page[limit - 1].id if more else None})
 
-    @extend_schema(request=RequestInput, responses={201: _OBJECT})
+    @extend_schema(
+        request=RequestInput,
+        responses={200: _OBJECT, 201: _OBJECT},
+        parameters=[OpenApiParameter("dry_run", bool, description="1: check only, file nothing")],
+    )
     @idempotent
     def post(self, request: Request) -> Response:
-        """File a request: 201 with its address, or every reason why not."""
+        """File a request: 201 with its address, or every reason why not.
+
+        With `?dry_run=1` nothing is filed or logged; 200 says who would have to approve.
+        """
         who, given = caller(request), parsed(RequestInput, request)
+        refusal = rules.kind_refusal(given["kind"])
+        if refusal is not None:
+            return problems.refused(refusal, instance=request.path)
         found = _looked_up(who, given)
         if isinstance(found, list):
             return problems.refused(found, instance=request.path)
+        if request.query_params.get("dry_run") in {"1", "true"}:
+            return _dry_run(request, who, found)
         row = requests.request_submit(by=who.person, **found)
         if not isinstance(row, TrainingRequest):
             return problems.refused(row, instance=request.path)
         response = Response(present.request(row), status=201)
         response["Location"] = f"{request.path}/{row.id}"
         return response
+
+
+def _dry_run(request: Request, who: Caller, found: dict[str, Any]) -> Response:
+    holder = found.pop("copyright_holder")
+    missing = requests.request_check(by=who.person, **found)
+    if missing:
+        return problems.refused(missing, instance=request.path)
+    lanes = selectors.expected_parties(found["talents"], holder, timezone.now())
+    terms, runs = found["terms"], found["max_runs"]
+    text = {
+        locale: wording.render(terms, locale, pictures=0, max_runs=runs) for locale in TEXT_LOCALES
+    }
+    answer = {"dry_run": True, "must_approve": lanes, "ticks": explicit_items(terms), "text": text}
+    return Response(answer)
 
 
 def _looked_up(who: Caller, given: dict[str, Any]) -> dict[str, Any] | list[Problem]:

@@ -442,6 +442,24 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The recipe exceeds the limits that were approved.",
         "Bring the recipe within the approved limits.",
     ),
+    "transformation_exceeds": (
+        "この許諾は背景を替えることだけを認めていますが、人物を新しく作る学習になっています。",
+        "学習の設定を「背景だけ」にするか、人物の合成について新しい許諾を受けてください。",
+        "The grant allows a new background only, but the job would make the person anew.",
+        "Set the recipe's output policy to background only, or ask for another grant.",
+    ),
+    "scope_prototype_only": (
+        "この許諾は試作のためのもので、納品・公表・販売はできません。",
+        "本番に使うには、新しい申請を出してください。",
+        "The grant is for a prototype: nothing of it is delivered, published or sold.",
+        "File a new request for production.",
+    ),
+    "kind_not_offered": (
+        "この登録簿は実在の人物のLoRAだけを扱います。画風やイラストは扱いません。",
+        "画風は作品の著作権者に直接お尋ねください。人物のときは種類を「人物」にしてください。",
+        "This registry is for LoRAs of real people only, not for styles or illustration.",
+        "For a style, ask the copyright holder of the works; for a person, set kind to person.",
+    ),
     "slots_used": (
         "この許諾で認められた学習回数を使い切りました。",
         "さらに学習するには、新しい申請を出してください。",

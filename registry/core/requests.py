@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from registry.core import grants, term_rules
+from registry.core import grants, term_rules, tokens
 from registry.core.grants import BaseModel, RecipeLimits
 from registry.core.refusals import Refusal
 from registry.core.terms import JST, Problem, Terms, check_person
@@ -45,13 +45,14 @@ def decide(
     `Problem`s are for the form and can be corrected there; a `Refusal` is a no with a code.
     `adult_rated`: the licensee sells adult content.
     """
-    found: list[Refusal | Problem] = list(term_rules.problems(terms, today=jst_day(at)))
+    found: list[Refusal | Problem] = list(terms_problems(terms, at=at))
     # Rules about people look words up, so unknown words must be out of the way first.
     if found:
         return found
     found += _form_problems(recipe, max_runs, sign_by, at)
     if not subjects:
         found.append(Problem("talents", "本人を一人以上選んでください。", "Choose at least one."))
+    found += tokens.output_refusals(terms, str(recipe.get("output_policy", "full_synthesis")))
     found += grants.base_licence_refusals((base,), terms)
     for subject in subjects:
         found += check_person(
@@ -64,6 +65,16 @@ def decide(
         if subject.minor and not subject.has_guardian:
             found.append(Refusal("approval_missing:guardian", subject.talent_id))
     return found
+
+
+def terms_problems(terms: Terms, *, at: datetime) -> list[Problem]:
+    """What is wrong with terms as such, before anybody is named."""
+    return term_rules.problems(terms, today=jst_day(at))
+
+
+def kind_refusal(kind: str) -> Refusal | None:
+    """`kind_not_offered` for anything but a LoRA of a real person (R22)."""
+    return None if kind == "person" else Refusal("kind_not_offered", kind[:40])
 
 
 def _form_problems(

@@ -111,7 +111,7 @@ class Terms:
     @property
     def background_only(self) -> bool:
         """Whether nothing about the person may be made anew, only what is behind them (R04)."""
-        return set(self.transformations) <= {"none", "background_only"}
+        return self.transformations == ("background_only",)
 
     @property
     def prototype(self) -> bool:

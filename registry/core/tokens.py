@@ -20,6 +20,7 @@ from registry.core import clearance, grants, jose, status_list
 from registry.core.approvals import Approval
 from registry.core.grants import Grant, RecipeLimits
 from registry.core.refusals import Refusal
+from registry.core.terms import Terms
 from registry.core.trust import TrustRoot
 from registry.log.core import canonical, checkpoint, merkle
 from registry.log.core.errors import VerificationError
@@ -75,6 +76,7 @@ class RunRequest:
     steps: int
     resolution: int
     max_runtime_s: int
+    output_policy: str = "full_synthesis"
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,14 @@ class Claims:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a consent token: {error}") from error
         numbers = (claims.issued_at, claims.not_before, claims.expires_at, claims.status_index)
-        numbers += tuple(v for k, v in vars(claims.run).items() if k != "method")
+        numbers += tuple(v for k, v in vars(claims.run).items() if k not in _RUN_WORDS)
         # A member that the parser dropped or read otherwise would be signed but not enforced.
         if not same or any(type(n) is not int or n < 0 for n in numbers):
             raise ValueError("not a consent token: unknown or ill-typed member")
         return claims
+
+
+_RUN_WORDS: Final = frozenset({"method", "output_policy"})
 
 
 def _evidence(payload: Mapping[str, Any]) -> LogEvidence:
@@ -207,11 +212,25 @@ def within_limits(run: RunRequest, grant: Grant, *, at: datetime) -> list[Refusa
         or run.resolution > limits.max_resolution
     ):
         refusals.append(Refusal("recipe_exceeds", f"rank {run.rank}, {run.steps} steps"))
+    refusals += output_refusals(grant.terms, run.output_policy)
     if at < grant.terms.starts_at():
         refusals.append(Refusal("not_yet_valid", grant.terms.start.isoformat()))
     if at.timestamp() + run.max_runtime_s > grant.terms.ends_at().timestamp():
         refusals.append(Refusal("ends_before_finish", grant.terms.end.isoformat()))
     return refusals
+
+
+# What a run's outputs may be: only a new background for the person's picture, or anything.
+OUTPUT_POLICIES: Final = ("background_only", "full_synthesis")
+
+
+def output_refusals(terms: Terms, policy: str) -> list[Refusal]:
+    """`transformation_exceeds` for a run that makes the person anew where only what is behind may
+    be (R04), and for a policy that is no word."""
+    narrow = terms.background_only and policy != "background_only"
+    if narrow or policy not in OUTPUT_POLICIES:
+        return [Refusal("transformation_exceeds", policy)]
+    return []
 
 
 def verify(

@@ -17,6 +17,7 @@ from registry.models.clearance import (
     Token,
     TrainingRequest,
 )
+from registry.models.drafts import RequestDraft
 from registry.models.holds import GrantHold
 from registry.models.notes import EmergencyStop, PrivateNote, Review
 from registry.models.parties import (
@@ -74,6 +75,7 @@ __all__ = [
     "PrivateNote",
     "Representation",
     "RepresentationClaim",
+    "RequestDraft",
     "Review",
     "RightsHolder",
     "SeenProof",

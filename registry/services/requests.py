@@ -40,6 +40,42 @@ from registry.services import rights as rights_records
 from registry.services.grants import lock, move, request_move
 
 
+def request_check(
+    *,
+    by: Person,
+    requester: Organisation,
+    licensee: Organisation,
+    talents: Sequence[Talent],
+    base_model: ModelRecord,
+    terms: Terms,
+    recipe: Mapping[str, Any],
+    max_runs: int,
+    sign_by: datetime,
+    at: datetime | None = None,
+) -> list[Refusal | Problem]:
+    """Everything that would keep a request from being filed; nothing is written or logged.
+
+    Raises `PermissionDenied` when `by` does not act for the requester in a role that may ask.
+    """
+    at = at or timezone.now()
+    if not selectors.organisations_of(by, "ask").filter(id=requester.id).exists():
+        raise PermissionDenied
+    found: list[Refusal | Problem] = []
+    # R03: who asks is known by name. An unverified requester may draft, not submit.
+    if selectors.identity_of(requester, rules.jst_day(at)) is None:
+        found.append(Refusal("requester_unverified", requester.id))
+    return found + objections(
+        terms,
+        talents=talents,
+        base_model=base_model,
+        licensee=licensee,
+        recipe=recipe,
+        max_runs=max_runs,
+        sign_by=sign_by,
+        at=at,
+    )
+
+
 @transaction.atomic
 def request_submit(
     *,
@@ -61,17 +97,13 @@ def request_submit(
     does not act for the requester in a role that may ask.
     """
     at = at or timezone.now()
-    if not selectors.organisations_of(by, "ask").filter(id=requester.id).exists():
-        raise PermissionDenied
-    found: list[Refusal | Problem] = []
-    # R03: who asks is known by name. An unverified requester may draft, not submit.
-    if selectors.identity_of(requester, rules.jst_day(at)) is None:
-        found.append(Refusal("requester_unverified", requester.id))
-    found += objections(
-        terms,
+    found = request_check(
+        by=by,
+        requester=requester,
+        licensee=licensee,
         talents=talents,
         base_model=base_model,
-        licensee=licensee,
+        terms=terms,
         recipe=recipe,
         max_runs=max_runs,
         sign_by=sign_by,

@@ -28,6 +28,12 @@ def named(row: Any) -> str:
 
 
 @register.filter
+def called(row: dict[str, str]) -> str:
+    """The name in `{name, name_en}` for the reader's language."""
+    return row["name_en"] if row["name_en"] and locale() == "en" else row["name"]
+
+
+@register.filter
 def party(capacity: str) -> str:
     """`talent` -> 本人."""
     name = refusals.party_label(capacity, locale())

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import date
+import dataclasses
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.utils import timezone
 
+from audit.core.uses import Use, outside
 from registry.core.refusals import Refusal
-from registry.core.terms import Problem, parse
+from registry.core.requests import kind_refusal
+from registry.core.terms import Problem, explicit_items, parse
 from registry.models import Talent, TrainingRequest
 from registry.selectors import core_grant
 from registry.services import wishes
-from tests.world import log_types
+from tests.services.studio import Studio
+from tests.web import pages
+from tests.world import RECIPE, RUN, log_types
+from training.services import delivery
 
 
 def codes(found):
@@ -120,3 +128,81 @@ def test_r44_a_minor_opens_nothing_that_is_for_adults(world):
         by=world.alice.person, talent=world.talent, never=[], opened=["alcohol"]
     )
     assert codes(done) == ["minor_rule"]
+
+
+def test_r04_a_full_synthesis_job_under_a_background_only_grant_is_refused(world):
+    """R04: background variation is a narrow scope of its own, separate from full synthesis."""
+    narrow = world.terms(transformations=("background_only",))
+    background = RECIPE | {"output_policy": "background_only"}
+    for recipe in (RECIPE, RECIPE | {"output_policy": "full_synthesis"}):
+        assert codes(world.submit(terms=narrow, recipe=recipe)) == ["transformation_exceeds"]
+    grant = world.made(terms=narrow, recipe=background)
+    assert codes(world.mint(grant)) == ["transformation_exceeds"]
+    assert not isinstance(
+        world.mint(grant, run=replace(RUN, output_policy="background_only")), Refusal
+    )
+    odd = replace(RUN, output_policy="anything")
+    assert codes(world.mint(world.made(), run=odd)) == ["transformation_exceeds"]
+
+
+def test_r06_no_answer_about_likeness_lifts_the_talents_consent(world):
+    """R06: likeness-seeking jobs always need the talent's consent; so does every other."""
+    for goal in (True, False):
+        grant = core_grant(world.asked(terms=world.terms(likeness_goal=goal)))
+        assert {"talent", "agency_officer"} <= {party.by for party in grant.parties}
+        assert grant.terms.likeness_goal is goal
+
+
+def test_r09_nothing_of_a_prototype_is_delivered(world, tmp_path, settings, monkeypatch):
+    """R09: prototype consent is its own scope: no delivery, no publication, no commercial use."""
+    settings.STORAGE_DIR = tmp_path / "storage"
+    monkeypatch.setattr("training.tasks.wake_sealer", lambda job_id: None)
+    for change in ({"media": ("photobook_ebook",)}, {"media": ("portfolio",)}):
+        assert named(world.submit(terms=world.terms(stage="prototype", **change))) == {"media"}
+    long = world.terms(
+        stage="prototype",
+        media=("research_prototype",),
+        end=timezone.localdate() + timedelta(days=181),
+    )
+    assert named(world.submit(terms=long)) == {"end"}
+    studio = Studio(world, tmp_path)
+    prototype = world.terms(stage="prototype", media=("research_prototype",))
+    studio.request.terms = prototype.to_payload()
+    studio.request.save()
+    lora = pages.finished(studio)
+    refused = delivery.delivery_make(lora=lora, recipient=world.client)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "scope_prototype_only"
+
+
+def test_r22_a_style_is_rejected_with_a_pointer(world):
+    """R22: style or illustration jobs are rejected with a pointer, not silently processed."""
+    assert kind_refusal("person") is None
+    for kind in ("style", "illustration", ""):
+        refusal = kind_refusal(kind)
+        assert refusal is not None
+        assert refusal.code == "kind_not_offered"
+        assert "画風" in refusal.sentence("ja") + refusal.next_step("ja")
+        assert "style" in refusal.next_step("en")
+
+
+def test_r42_the_photographers_portfolio_is_a_separate_tick_off_by_default(world):
+    """R42: default grant excludes `portfolio`."""
+    plain = core_grant(world.asked()).terms
+    assert "portfolio" not in plain.media
+    use = Use("portfolio", "JP", plain.start)
+    assert outside(plain, use) == ("media",)
+    asked = world.terms(media=("photobook_ebook", "portfolio"))
+    assert explicit_items(asked) == ("media:portfolio",)
+    assert outside(asked, use) == ()
+
+
+def test_r43_a_gender_swap_without_leave_is_a_violation_whoever_it_looks_like(world):
+    """R43: provenance must rest on artefact ids and watermark, not on face similarity."""
+    plain = core_grant(world.asked()).terms
+    use = Use("photobook_ebook", "JP", plain.start, transformations=("gender",))
+    assert outside(plain, use) == ("transformations",)
+    allowed = world.terms(transformations=("gender",))
+    assert outside(allowed, use) == ()
+    assert explicit_items(allowed) == ("transformation:gender",)
+    assert "similarity" not in {name.name for name in dataclasses.fields(Use)}

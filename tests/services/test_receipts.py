@@ -149,7 +149,7 @@ def printed(paper: PdfReader) -> str:
     """
     words, names = [], {}
     for page in paper.pages:
-        fonts = page["/Resources"]["/Font"]
+        fonts: Any = page["/Resources"]["/Font"]  # type: ignore[index]
         for operands, operator in ContentStream(page.get_contents(), paper).operations:
             if operator == b"Tf":
                 table = fonts[operands[0]]["/ToUnicode"].get_data().decode()

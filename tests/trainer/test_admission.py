@@ -102,6 +102,7 @@ def _claims(job, manifest):
         terms=SimpleNamespace(ends_at=lambda: NOW.replace(year=2027)),
     )
     run = SimpleNamespace(
+        output_policy="full_synthesis",
         method="lora",
         rank=QUICK.rank,
         steps=QUICK.steps,

@@ -85,6 +85,8 @@ def _allowed(lora: Lora, recipient: Organisation, at: datetime) -> Refusal | Non
     unapproved = outputs.missing(lora)
     if unapproved:
         return unapproved[0]
+    if selectors.core_grant(lora.job.grant).terms.prototype:
+        return Refusal("scope_prototype_only", lora.pk)
     if recipient.pk != lora.job.request.licensee_id:
         return Refusal("terms_invalid", "the grant names another licensee")
     if not recipient.delivery_recipient:
@@ -214,6 +216,8 @@ def delivery_fetch(*, link: str, at: datetime | None = None) -> bytes | Refusal:
     )
     if row is None or at >= row.expires_at:
         return Refusal("link_expired")
+    if selectors.core_grant(row.lora.job.grant).terms.prototype:
+        return Refusal("scope_prototype_only", row.lora_id)
     code = grant_code(row.lora.job.grant, at)
     if code is not None or row.lora.state == Lora.State.FROZEN:
         return Refusal(code or "frozen", row.lora.frozen_code)

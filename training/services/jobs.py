@@ -41,6 +41,7 @@ def run_of(request: TrainingRequest) -> RunRequest:
         steps=recipe.steps,
         resolution=recipe.resolution,
         max_runtime_s=MAX_RUNTIME_S,
+        output_policy=recipe.output_policy,
     )
 
 

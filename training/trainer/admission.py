@@ -174,9 +174,9 @@ def _verified_token(
 
 def check_recipe(recipe: Recipe, claims: Claims) -> None:
     """The recipe must be the run that was approved, not merely smaller. `recipe_exceeds`."""
-    asked = (recipe.method, recipe.rank, recipe.steps, recipe.resolution)
+    asked = (recipe.method, recipe.rank, recipe.steps, recipe.resolution, recipe.output_policy)
     run = claims.run
-    if asked != (run.method, run.rank, run.steps, run.resolution):
+    if asked != (run.method, run.rank, run.steps, run.resolution, run.output_policy):
         raise VerificationError("recipe_exceeds", "not the run that the token names")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 METHODS: Final = ("lora",)
 DECAYS: Final = ("none", "cosine")
+OUTPUT_POLICIES: Final = ("background_only", "full_synthesis")
 # Short words for groups of layers; the trainer knows which layers of a UNet they are.
 TARGETS: Final = ("attention", "conv", "feed_forward", "projection", "time")
 PRESETS: Final = Path(__file__).parent / "presets"
@@ -82,6 +83,9 @@ class Recipe:
     """Denoising steps of a sample and of a class picture. 2 to 100."""
     guidance: float = 3.0
     """Classifier-free guidance of samples and class pictures. 1 to 20."""
+    output_policy: str = "full_synthesis"
+    """What the outputs will be: `background_only` for the person's own picture before another
+    background, `full_synthesis` for a picture made anew. A grant may allow the former only."""
     checkpoint_every: int = 0
     """Steps between checkpoints for a resume; 0 writes one only when interrupted."""
 
@@ -169,6 +173,8 @@ def _check_ranges(recipe: Recipe) -> None:
 def _check_words(recipe: Recipe) -> None:
     if recipe.method not in METHODS:
         raise ValueError(f"method: one of {METHODS}")
+    if recipe.output_policy not in OUTPUT_POLICIES:
+        raise ValueError(f"output_policy: one of {OUTPUT_POLICIES}")
     if recipe.decay not in DECAYS:
         raise ValueError(f"decay: one of {DECAYS}")
     if not recipe.targets or not set(recipe.targets) <= set(TARGETS):
