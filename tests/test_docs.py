@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import audit.replay
+import registry.replay
+import training.replay
 from audit.core.events import EVENTS as AUDIT
 from registry.core.events import EVENTS as REGISTRY
 from registry.core.refusals import CODES
@@ -13,6 +16,17 @@ from training.core.events import EVENTS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {"registry": REGISTRY, "training": TRAINING, "audit": AUDIT}
+READ = {
+    event
+    for module in (registry.replay, training.replay, audit.replay)
+    for rule in module.rules()
+    for event in rule.reads
+}
+REPLAYS = {
+    "registry": (READ, registry.replay.SILENT),
+    "training": (READ, training.replay.SILENT),
+    "audit": (READ, audit.replay.SILENT),
+}
 SOURCES = sorted(
     path
     for floor in FLOORS
@@ -49,6 +63,15 @@ def test_every_event_has_a_writer_a_place_in_the_architecture_and_two_names(even
     assert f"`{event}`" in (ROOT / "ARCHITECTURE.md").read_text()
     assert re.search("[ぁ-んァ-ン一-龥]", texts[0])
     assert texts[1].isascii()
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_fsck_knows_what_every_event_says_of_the_rows(floor):
+    """A new event type: let a rule of `<floor>/replay.py` read it, or name it in SILENT there."""
+    read, silent = REPLAYS[floor]
+    assert silent <= set(FLOORS[floor])
+    assert set(FLOORS[floor]) - silent <= read
+    assert not silent & read
 
 
 def test_no_event_is_written_that_has_no_name():

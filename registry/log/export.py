@@ -26,7 +26,7 @@ def export(folder: Path, *, full: bool = False) -> int:
         data = selectors.read_tile(level, n)[: width * merkle.HASH_BYTES]
         _write(folder / tiles.tile_path(level, n, width), data)
         if level == 0:
-            _write(folder / tiles.entries_path(n, width), _bundle(n, width))
+            _write(folder / tiles.entries_path(n, width), bundle(n, width))
     # A crash here: tiles without a checkpoint, which nobody asks for. The next pass goes on.
     _write(folder / "checkpoint", newest.note.encode())
     return newest.size
@@ -45,7 +45,8 @@ def _exported_size(folder: Path) -> int:
     return checkpoints.parse_body(checkpoints.parse_note(note)[0]).size if note else 0
 
 
-def _bundle(n: int, width: int) -> bytes:
+def bundle(n: int, width: int) -> bytes:
+    """Return the entry bundle of `width` entries from n * 256, read from the rows."""
     first = n * tiles.WIDTH
     rows = models.Entry.objects.filter(index__gte=first, index__lt=first + width)
     payloads = rows.order_by("index").values_list("payload", flat=True)

@@ -77,9 +77,12 @@ class Checkpoint(models.Model):
     """A tree head. `size` is the key, so two roots for one size can never both be recorded.
 
     `note` is empty between the commit of the root and its signature, and is written once.
+    `previous` is the size of the checkpoint before, 0 for the first: none can be left out unseen.
+    `at` is in whole seconds, as the cosignature says it.
     """
 
     size = models.BigIntegerField(primary_key=True)
+    previous = models.BigIntegerField()
     root = models.BinaryField()
     note = models.TextField(blank=True, default="")
     at = models.DateTimeField()
@@ -89,6 +92,12 @@ class Checkpoint(models.Model):
             models.Index(
                 fields=["size"], condition=models.Q(note=""), name="log_checkpoint_unsigned"
             )
+        ]
+        constraints = [  # noqa: RUF012
+            models.CheckConstraint(
+                condition=models.Q(previous__gte=0, previous__lt=models.F("size")),
+                name="log_checkpoint_previous",
+            ),
         ]
 
     def __str__(self) -> str:

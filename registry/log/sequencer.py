@@ -131,7 +131,12 @@ def _integrate(signers: LogSigners) -> int:
         _insert_entries(size, leaves)
         _write_tiles(tiles.extend(size, [leaf.hash for leaf in leaves], selectors.read_tile))
         _recheck(size, tree.size, tree.root())
-        models.Checkpoint.objects.create(size=tree.size, root=tree.root(), at=timezone.now())
+        models.Checkpoint.objects.create(
+            size=tree.size,
+            previous=size,
+            root=tree.root(),
+            at=timezone.now().replace(microsecond=0),
+        )
         # A crash before the commit: all of it is undone, the batch is back in the outbox.
     return len(leaves)
 

@@ -198,6 +198,7 @@ def _made_data(row: Delivery) -> dict[str, Any]:
         "lora_id": row.lora_id,
         "recipient_id": row.recipient_id,
         "file_sha256": row.file_sha256,
+        "tensor_sha256": row.tensor_sha256,
         "statement_sha256": statement_sha256(row.statement),
     }
 
