@@ -48,6 +48,20 @@ PERIODS: Final = ("year", "trailing_12_months", "month")
 # T: the licence's text was read; R: it is stated in the repository or model card; S: second-hand.
 CONFIDENCE: Final = ("T", "R", "S")
 
+# Every code that `refusals` gives.
+CODES: Final = frozenset(
+    {
+        "base_licence",
+        "base_licence_unreviewed",
+        "base_licence_threshold",
+        "base_licence_registration",
+        "base_licence_territory",
+        "base_licence_field",
+        "base_licence_exclusivity",
+        "base_licence_share_alike",
+    }
+)
+
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")

@@ -21,6 +21,7 @@ from registry.core.grants import BaseModel
 from registry.core.licences import Amount, Declared, Effective, Facts, Part
 from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
+from registry.core.terms import Terms
 from registry.log.append import append
 from registry.models import (
     LicenceRegistration,
@@ -273,6 +274,15 @@ def as_core(
         conditions=whole.conditions,
         declared=licences.asked(whole.conditions, declared_by(licensee, at=at)),
     )
+
+
+def reasons(
+    record: ModelRecord, terms: Terms, licensee: Organisation, *, at: datetime
+) -> list[Refusal]:
+    """The licences' refusals, each naming the model whose facts gave it: the base or a part."""
+    now = as_core(record, licensee, at=at)
+    found = licences.reasons(parts_of(record), terms, now.declared)
+    return [reason.refusal for reason in found]
 
 
 def tool_refusal(sha256: str) -> Refusal | None:

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry import selectors
-from registry.core import cases, grants, narrowing, parties
+from registry.core import cases, grants, licences, narrowing, parties
 from registry.core import requests as rules
 from registry.core.grants import Grant as CoreGrant
 from registry.core.ids import new_id
@@ -156,7 +156,25 @@ def objections(
         at=at,
         adult_rated=licensee.adult_rated,
     )
+    if any(item.code in licences.CODES for item in found if isinstance(item, Refusal)):
+        found = _by_part(found, catalogue.reasons(base_model, terms, licensee, at=at))
     return found + _named(recipe, talents)
+
+
+def _by_part(
+    found: Iterable[Refusal | Problem], named: Iterable[Refusal]
+) -> list[Refusal | Problem]:
+    """The licences' refusals of the whole, each told with the name of the model that gave it.
+
+    One that no part gives (a retired record, a template) stays as it is.
+    """
+    parts = list(named)
+    kept = [
+        item
+        for item in found
+        if not (isinstance(item, Refusal) and item.code in {part.code for part in parts})
+    ]
+    return [*kept, *parts]
 
 
 def _named(recipe: Mapping[str, Any], talents: Sequence[Talent]) -> list[Problem]:

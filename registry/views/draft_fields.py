@@ -20,6 +20,7 @@ from registry.core.request_form import FIXED_DUTIES, STEPS
 from registry.core.requests import jst_day
 from registry.core.terms import OPENABLE, Problem
 from registry.models import Organisation, Person, RequestDraft
+from registry.services import catalogue
 from registry.services.drafts import presets
 from registry.views.base import locale
 
@@ -86,7 +87,7 @@ def _holders(person: Person) -> Options:
 
 
 def _bases(person: Person) -> Options:
-    return [(row.id, row.name) for row in selectors.base_models()]
+    return catalogue.base_choices(locale())
 
 
 def _recipes(person: Person) -> Options:

@@ -81,6 +81,7 @@ def test_each_fact_has_its_refusal(changes, code, place):
     facts = [FREE, FREE]
     facts[place] = replace(FREE, **changes)
     assert codes(*facts) == [code]
+    assert code in licences.CODES
 
 
 def test_exclusive_terms_need_a_licence_that_allows_them():
@@ -211,6 +212,11 @@ def found_in(parts, terms, declared):
         declared=declared,
     )
     return {refusal.code for refusal in found}
+
+
+@given(PARTS, TERMS_, DECLARED)
+def test_every_code_is_a_known_one(parts, terms, declared):
+    assert found_in(parts, terms, declared) <= licences.CODES
 
 
 @given(PARTS, PARTS, TERMS_, DECLARED)

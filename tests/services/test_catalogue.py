@@ -73,7 +73,8 @@ def test_the_whole_is_no_freer_than_a_part_of_a_part(world):
     assert catalogue.effective(world.base).commercial == "yes"
     revise(encoder, commercial="no")
     assert catalogue.effective(world.base).commercial == "no"
-    assert codes(world.submit()) == ["base_licence"]
+    (refusal,) = world.submit()
+    assert (refusal.code, refusal.detail) == ("base_licence", "encoder")
     assert {row.name for row in catalogue.bases_with(encoder)} >= {"tiny-portraits", "parent"}
 
 

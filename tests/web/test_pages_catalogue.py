@@ -10,6 +10,7 @@ from django.urls import reverse
 from registry.core.licences import Limit
 from registry.models import ModelRecord
 from registry.services import catalogue, drift, keyring, seed
+from registry.views import draft_fields
 from tests.services.studio import Studio
 from tests.web.pages import as_, finished, text
 from tests.world import free, make_world
@@ -104,6 +105,7 @@ def test_a_case_says_why_it_is_paused(studio):
     drift.model_revise(record=studio.base, facts=free(commercial="no"))
     shown = as_(studio.world.charlie).get(reverse("request-detail", args=[studio.request.id]))
     assert "no longer allows this use" in text(shown)
+    assert "There is no need to ask again" in text(shown)
 
 
 def test_whoever_picks_a_base_reads_what_it_allows(world):
@@ -119,3 +121,9 @@ def test_whoever_picks_a_base_reads_what_it_allows(world):
         "tiny-portraits - commercial use allowed",
     ]
     assert "商用できる" in dict(catalogue.base_choices("ja"))[world.base.id]
+
+
+def test_the_request_form_says_it_where_the_base_is_picked(world):
+    drift.model_revise(record=world.base, facts=free(commercial="no"))
+    (choice,) = [text for value, text in draft_fields._bases(world.charlie.person) if value]
+    assert choice.endswith("商用できない")
