@@ -91,6 +91,7 @@ def _case(person: Person, row: TrainingRequest, by: Sequence[str]) -> dict[str, 
         "talents": [talent.person for talent in row.talents.select_related("person")],
         "scope": _scope(Terms.from_payload(row.terms), row),
         "text": registry.core_grant(grant).text(locale()) if grant else "",
+        "text_easy": registry.core_grant(grant).text("ja-easy") if grant else "",
         **_pictures(person, row, dataset),
     }
 

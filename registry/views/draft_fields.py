@@ -18,7 +18,7 @@ from registry import selectors
 from registry.core import vocabulary as words
 from registry.core.request_form import FIXED_DUTIES, STEPS
 from registry.core.requests import jst_day
-from registry.core.terms import OPENABLE, Problem
+from registry.core.terms import Problem
 from registry.models import Organisation, Person, RequestDraft
 from registry.services import catalogue
 from registry.services.drafts import presets
@@ -349,11 +349,25 @@ UNTOUCHED: Final = {
 def drawn(
     step: str, draft: RequestDraft, person: Person, problems: Sequence[Problem]
 ) -> list[dict[str, Any]]:
-    """The groups of a step: each field with its choices, what was typed and its problems."""
+    """The groups of a step: each field with its choices, what was typed and its problems.
+
+    A group in which nothing is needed is folded until something stands or is wrong in it.
+    """
+    wrong = {problem.field for problem in problems}
     return [
-        {"label": label, "fields": [_drawn(f, draft, person, problems) for f in fields]}
+        {
+            "label": label,
+            "fields": [_drawn(f, draft, person, problems) for f in fields],
+            "needed": any(f.needed for f in fields),
+            "open": any(f.name in wrong or _touched(f, draft) for f in fields),
+        }
         for label, fields in FIELDS[step]
     ]
+
+
+def _touched(field: Field, draft: RequestDraft) -> bool:
+    typed = [value for value in draft.data.get(field.name, []) if value]
+    return bool(typed) and typed != [UNTOUCHED.get(field.name)]
 
 
 def _drawn(
@@ -378,5 +392,4 @@ def _drawn(
         "errors": list(
             dict.fromkeys(p.ja if ja else p.en for p in problems if p.field == field.name)
         ),
-        "opens": field.name in {"categories", "territory"} and bool(OPENABLE),
     }

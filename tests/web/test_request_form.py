@@ -266,6 +266,17 @@ def test_a_page_that_is_opened_for_the_first_time_blames_nobody(world):
         assert 'class="error"' not in client.get(f"/requests/new/{draft}/{step}").content.decode()
 
 
+def test_a_group_that_nobody_needs_is_folded_until_something_stands_in_it(world):
+    client = as_(world.charlie, "en")
+    draft = begin(client)
+    page = client.get(f"/requests/new/{draft}/terms").content.decode()
+    assert page.count("<details") == 2
+    assert '<details class="card" open' not in page
+    client.post(f"/requests/new/{draft}/terms", {"go": "back", "competitors": "Rival"})
+    page = client.get(f"/requests/new/{draft}/terms").content.decode()
+    assert page.count('<details class="card" open') == 1
+
+
 def test_background_only_makes_a_background_only_run(world):
     client = as_(world.charlie, "en")
     draft = begin(client)
