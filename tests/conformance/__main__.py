@@ -7,11 +7,11 @@ the exit status non-zero: a suite that did not run has not passed.
 import sys
 
 from tests.bench.report import report
-from tests.conformance import jws, status_list, suites, vectors
+from tests.conformance import c2sp, jws, status_list, suites, vectors
 from tests.conformance.suites import Result
 
 # The floors above the log keep their suites in modules of their own.
-SUITES = [*suites.SUITES, jws.SUITE, status_list.SUITE]
+SUITES = [*suites.SUITES, *c2sp.SUITES, jws.SUITE, status_list.SUITE]
 
 
 def run_all() -> list[Result]:
@@ -27,7 +27,11 @@ def main() -> int:
     """Print each family, its deviations by reason and its failures."""
     results = run_all()
     for result in results:
-        sys.stdout.write(f"{result.name}: {result.passed} of {result.total}\n")
+        explained = result.passed + len(result.deviations)
+        sys.stdout.write(f"{result.name}: {explained} of {result.total} judged")
+        sys.stdout.write(f", {result.passed} as the vector says\n")
+        for case, why in result.adapted.items():
+            sys.stdout.write(f"    adapted ({case}): {why}\n")
         for reason in sorted(set(result.deviations.values())):
             cases = [case for case, why in result.deviations.items() if why == reason]
             sys.stdout.write(f"    deviates in {len(cases)} ({cases[0]} ...): {reason}\n")
