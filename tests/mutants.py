@@ -75,7 +75,7 @@ MUTANTS: Final = (
     Mutant(
         "bad_signature",
         "registry/core/approvals.py",
-        "if thumbprint(cose_key) not in party.keys:",
+        "if key not in party.keys:",
         "if False:",
         "tests/core/test_approvals.py",
     ),

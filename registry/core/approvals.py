@@ -8,14 +8,11 @@ code or a session can open, ask, refuse and withdraw; only a key can approve.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from webauthn import verify_authentication_response
-from webauthn.helpers.exceptions import WebAuthnException
-
+from registry.core import assertion
 from registry.core.grants import Grant, Party
 from registry.core.refusals import Refusal
 from registry.core.trust import TrustRoot
@@ -83,11 +80,12 @@ def verify(approval: Approval, grant: Grant, trust: TrustRoot) -> Party:
     (6) the assertion verifies: relying party, user presence, user verification, signature
         (W3C Web Authentication Level 3, section 7.2).
     """
-    return _verify(approval, grant, grant.digest(), trust)
+    return _verify(approval, grant, trust)[0]
 
 
-def _verify(approval: Approval, grant: Grant, digest: bytes, trust: TrustRoot) -> Party:
-    """The steps of `verify`; `digest` is the grant's, computed once for all its approvals."""
+def _verify(approval: Approval, grant: Grant, trust: TrustRoot) -> tuple[Party, str]:
+    """The steps of `verify`; returns the party, and the thumbprint of the key that signed."""
+    digest = grant.digest()
     # (1)
     if approval.grant_digest != digest.hex():
         raise VerificationError("approval_replaced", approval.party_id)
@@ -95,16 +93,18 @@ def _verify(approval: Approval, grant: Grant, digest: bytes, trust: TrustRoot) -
     party = _party(approval, grant)
     # (3) The agency's key under the talent's name ends here.
     cose_key = _binary(approval.cose_key)
-    if thumbprint(cose_key) not in party.keys:
+    key = thumbprint(cose_key)
+    if key not in party.keys:
         raise VerificationError("bad_signature", f"key not enrolled by {party.party_id}")
     # (4)
     if grant.mode != trust.mode or (trust.mode == "live" and party.assurance == TEST_ASSURANCE):
         raise VerificationError("wrong_mode", party.assurance)
-    # (5) webauthn 3 accepts `crossOrigin: true` and `topOrigin`, so the client data is read here.
-    _check_client_data(_binary(approval.client_data_json), digest, trust.origins)
+    # (5)
+    client_data = _binary(approval.client_data_json)
+    _check_client_data(client_data, digest, trust.origins)
     # (6)
-    _check_assertion(approval, cose_key, digest, trust)
-    return party
+    _check_assertion(approval, cose_key, client_data, trust.rp_id)
+    return party, key
 
 
 def _party(approval: Approval, grant: Grant) -> Party:
@@ -138,35 +138,21 @@ def _check_client_data(data: bytes, challenge: bytes, origins: Sequence[str]) ->
         raise VerificationError("bad_signature", "cross-origin")
 
 
-def _check_assertion(
-    approval: Approval, cose_key: bytes, challenge: bytes, trust: TrustRoot
-) -> None:
-    # `webauthn` takes padded base64 too; an approval has one spelling.
-    for text in (approval.credential_id, approval.authenticator_data, approval.signature):
-        _binary(text)
-    credential = {
-        "id": approval.credential_id,
-        "rawId": approval.credential_id,
-        "type": "public-key",
-        "response": {
-            "authenticatorData": approval.authenticator_data,
-            "clientDataJSON": approval.client_data_json,
-            "signature": approval.signature,
-        },
-    }
+def _check_assertion(approval: Approval, cose_key: bytes, client_data: bytes, rp_id: str) -> None:
+    # Nothing signs the id; it says which key was asked. It still has one spelling.
+    _binary(approval.credential_id)
     try:
-        verify_authentication_response(
-            credential=json.dumps(credential),
-            expected_challenge=challenge,
-            expected_rp_id=trust.rp_id,
-            expected_origin=list(trust.origins),
-            credential_public_key=cose_key,
-            # Counters detect cloned authenticators online; a stored assertion has no successor.
-            credential_current_sign_count=0,
-            require_user_verification=True,
+        assertion.verify(
+            authenticator_data=_binary(approval.authenticator_data),
+            client_data=client_data,
+            signature=_binary(approval.signature),
+            cose_key=cose_key,
+            rp_id=rp_id,
         )
-    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
-        raise VerificationError("bad_signature", type(error).__name__) from error
+    except VerificationError as error:
+        # A key that cannot be loaded signs nothing; text that is no base64 stays `malformed`.
+        code = "bad_signature" if error.code == "bad_key" else error.code
+        raise VerificationError(code, error.detail) from error
 
 
 def missing(grant: Grant, approved: Iterable[tuple[str, str]]) -> list[Refusal]:
@@ -192,10 +178,8 @@ def verify_all(
     """
     verified: dict[tuple[str, str], Approval] = {}
     holders: dict[str, str] = {}
-    digest = grant.digest()
     for approval in approvals:
-        party = _verify(approval, grant, digest, trust)
-        key = thumbprint(_binary(approval.cose_key))
+        party, key = _verify(approval, grant, trust)
         if holders.setdefault(key, party.party_id) != party.party_id:
             raise VerificationError("bad_signature", "one key for two parties")
         verified[party.party_id, party.by] = approval

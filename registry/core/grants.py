@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
 from registry.core import clearance as clearance_rules
@@ -200,6 +201,11 @@ class Grant:
 
     def digest(self) -> bytes:
         """The 32 bytes that every approval signs."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> bytes:
+        # Every step of a verification asks for it, and a grant never changes.
         return canonical.digest(FORMAT, self.to_payload())
 
     def text(self, locale: TextLocale) -> str:

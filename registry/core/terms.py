@@ -8,7 +8,7 @@ enforces are one object.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Final
 
@@ -143,7 +143,7 @@ class Terms:
 
     def to_payload(self) -> dict[str, Any]:
         """The JSON object that stands in the grant. A date is a string; one not set is null."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: _plain(value) for name, value in vars(self).items()}
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Terms:
@@ -157,6 +157,8 @@ class Terms:
 def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, Withdrawal):
+        return dict(vars(value))
     return list(value) if isinstance(value, tuple) else value
 
 

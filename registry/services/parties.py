@@ -35,7 +35,7 @@ from webauthn.helpers.structs import (
 from webauthn.registration.verify_registration_response import VerifiedRegistration
 
 from registry import selectors
-from registry.core import approvals, authenticator
+from registry.core import approvals, assertion, authenticator
 from registry.core import parties as rules
 from registry.core.parties import LegalName
 from registry.core.refusals import Refusal
@@ -390,6 +390,11 @@ def _verified(response: Mapping[str, Any], challenge: bytes) -> VerifiedRegistra
     # webauthn 3 accepts `crossOrigin: true` and `topOrigin`; no key is enrolled inside a frame.
     if client.get("crossOrigin", False) is not False or "topOrigin" in client:
         return Refusal("malformed", "registration: cross-origin")
+    try:
+        # The library takes small-order points and other forms; a worker would refuse them later.
+        assertion.load_key(verified.credential_public_key)
+    except VerificationError as error:
+        return Refusal("malformed", f"registration: {error.detail}")
     return verified
 
 

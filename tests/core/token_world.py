@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from registry.core import approvals, grants, jose, status_list, tokens
+from registry.core import approvals, dpop, grants, jose, status_list, tokens
 from registry.core.approvals import Approval
 from registry.core.authenticator import SoftAuthenticator
 from registry.core.clearance import Clearances, Copyright, Share
@@ -228,6 +228,51 @@ def token_world() -> TokenWorld:
             log=evidence(GRANT),
             watermark_profile="kyodaku-wm-1",
         )
+    )
+
+
+INDEPENDENT = (replace(PARTIES[0], authority="self"), PARTIES[2])
+# A talent without an agency, and her photographer: the smallest grant that there is.
+SMALL = replace(GRANT, parties=INDEPENDENT)
+REDEEM = ISSUER + "/api/v1/worker/jobs/" + JOB + "/redeem"
+
+
+def redeem_body(token: str) -> bytes:
+    """What a worker sends when it spends a token."""
+    return json.dumps({"token": token, "fence": 1}).encode()
+
+
+def proof_for(token: str, signer: Ed25519Signer = WORKER, **changes: Any) -> str:
+    """The worker's proof of possession for that request."""
+    values: dict[str, Any] = {
+        "method": "POST",
+        "url": REDEEM,
+        "body": redeem_body(token),
+        "at": NOW,
+    }
+    return dpop.prove(signer, **(values | changes))
+
+
+def gate(
+    token: str,
+    proof: str,
+    status_token: str,
+    *,
+    trust: TrustRoot = TRUST,
+    audience: str = AUDIENCE,
+    job_id: str = JOB,
+    at: datetime = NOW,
+) -> Claims:
+    """The whole check of a token that a worker shows: its proof of possession, then the token."""
+    shown = dpop.verify(proof, method="POST", url=REDEEM, body=redeem_body(token), at=at)
+    return tokens.verify(
+        token,
+        trust=trust,
+        audience=audience,
+        job_id=job_id,
+        jkt=shown.jkt,
+        status_token=status_token,
+        at=at,
     )
 
 

@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from registry.log.core import canonical, keys, merkle
@@ -31,7 +32,7 @@ MAX_NOTE_CHARACTERS: Final = 1 << 18
 MAX_SIGNATURES: Final = 32  # "MUST accept at least up to 16 signatures"
 MAX_INT63: Final = 2**63 - 1
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
-_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_UNWANTED: Final = re.compile(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def parse_note(note: str) -> tuple[str, list[NoteSignature]]:
     if len(note) > MAX_NOTE_CHARACTERS:
         raise VerificationError("bad_note", "note too long")
     # "MUST NOT contain any ASCII control characters (those below U+0020) other than newline"
-    if _CONTROL.search(note) or any(map(_is_surrogate, note)):
+    if _UNWANTED.search(note):
         raise VerificationError("bad_note", "not UTF-8 text without control characters")
     # "the text is separated from the signatures by the last empty line in the note"
     text, blank, signatures = note.rpartition("\n\n")
@@ -195,7 +196,11 @@ def verify_note(note: str, vkeys: Iterable[str]) -> tuple[str, list[Verified]]:
     does not verify rejects the whole note, and so does a note without any. Raises
     VerificationError `bad_note`, `bad_vkey`, `bad_signature`, `no_known_signature`.
     """
-    known = {(key.name, key.key_id): key for key in map(VerifierKey.parse, vkeys)}
+    return _verify_note(note, [VerifierKey.parse(text) for text in vkeys])
+
+
+def _verify_note(note: str, pinned: Iterable[VerifierKey]) -> tuple[str, list[Verified]]:
+    known = {(key.name, key.key_id): key for key in pinned}
     text, signatures = parse_note(note)
     verified: dict[VerifierKey, Verified] = {}
     for item in signatures:
@@ -215,8 +220,9 @@ def verify_checkpoint(note: str, vkeys: Sequence[str], *, witnesses: int = 0) ->
     is there; (5) the log's ML-DSA-44 cosignature is there; (6) at least `witnesses` others
     cosigned, counted by name. Raises VerificationError.
     """
-    origin = pinned_origin(vkeys)  # (1)
-    text, verified = verify_note(note, vkeys)  # (2)
+    pinned = [_pinned(text) for text in vkeys]
+    origin = _origin(pinned)  # (1)
+    text, verified = _verify_note(note, pinned)  # (2)
     checkpoint = parse_body(text)
     if checkpoint.origin != origin:  # (3)
         raise VerificationError("wrong_origin", f"not a checkpoint of {origin}")
@@ -231,10 +237,19 @@ def verify_checkpoint(note: str, vkeys: Sequence[str], *, witnesses: int = 0) ->
     return checkpoint
 
 
+@lru_cache(maxsize=64)
+def _pinned(vkey: str) -> VerifierKey:
+    """A pinned key, parsed once: pins are few and stay, and nothing of the note is kept."""
+    return VerifierKey.parse(vkey)
+
+
 def pinned_origin(vkeys: Iterable[str]) -> str:
     """Return the one log name that pinned keys speak of; VerificationError `bad_pins` otherwise."""
-    parsed = [VerifierKey.parse(text) for text in vkeys]
-    names = {key.name for key in parsed if key.kind == ED25519}
+    return _origin(VerifierKey.parse(text) for text in vkeys)
+
+
+def _origin(pinned: Iterable[VerifierKey]) -> str:
+    names = {key.name for key in pinned if key.kind == ED25519}
     if len(names) != 1:
         raise VerificationError("bad_pins", "pinned keys name exactly one log")
     return names.pop()
@@ -304,10 +319,5 @@ def _parse_signature_line(line: str) -> NoteSignature:
 
 def _require_name(name: str, code: str) -> None:
     """signed-note: key names "MUST NOT contain any Unicode spaces or plus (U+002B)"."""
-    if not name or "+" in name or any(c.isspace() or _is_surrogate(c) for c in name):
+    if "+" in name or name.split() != [name] or _UNWANTED.search(name):
         raise VerificationError(code, "a key name is non-empty, without spaces or plus")
-
-
-def _is_surrogate(character: str) -> bool:
-    """Half of a UTF-16 pair: a str may hold one, UTF-8 cannot."""
-    return "\ud800" <= character <= "\udfff"
