@@ -43,8 +43,9 @@ PublicKey = ec.EllipticCurvePublicKey | Ed25519PublicKey | rsa.RSAPublicKey
 def load_key(cose_key: bytes) -> PublicKey:
     """An ES256 key on P-256, an Ed25519 key or an RS256 key from COSE_Key bytes.
 
-    Raises VerificationError `bad_key`: another form, another algorithm, a point off the curve, a
-    small-order or non-canonical Ed25519 point, an RSA modulus below 2048 bits.
+    Raises VerificationError `bad_signature` (nothing verifies under such a key): another form,
+    another algorithm, a point off the curve, an RSA modulus below 2048 bits; and `bad_key` for a
+    small-order or non-canonical Ed25519 point.
     """
     found = _map(cose_key)
     kind = found.get(1), found.get(3)
@@ -54,23 +55,23 @@ def load_key(cose_key: bytes) -> PublicKey:
         return keys.load_ed25519_public(_bytes(found[-2], 32))
     if kind == (3, RS256) and found.keys() == _OKP_OR_RSA:
         return _rsa(found[-1], found[-2])
-    raise VerificationError("bad_key", "COSE key: another type, algorithm, curve or member")
+    raise VerificationError("bad_signature", "COSE key: another type, algorithm, curve or member")
 
 
 def _map(data: bytes) -> dict[Any, Any]:
     """One CBOR map in its one deterministic spelling (RFC 8949 4.2.1), and nothing after it."""
     if len(data) > MAX_COSE_KEY:
-        raise VerificationError("bad_key", "COSE key: too long")
+        raise VerificationError("bad_signature", "COSE key: too long")
     try:
         value = cbor2.loads(data)
         same = cbor2.dumps(value, canonical=True) == data
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise VerificationError("bad_key", "COSE key: not CBOR") from error
+        raise VerificationError("bad_signature", "COSE key: not CBOR") from error
     if not isinstance(value, dict) or not same:
-        raise VerificationError("bad_key", "COSE key: not one map in its one spelling")
+        raise VerificationError("bad_signature", "COSE key: not one map in its one spelling")
     # `True` and 1.0 would pass for 1.
     if any(type(name) is not int for name in (*value, value.get(1), value.get(3))):
-        raise VerificationError("bad_key", "COSE key: labels and algorithm are integers")
+        raise VerificationError("bad_signature", "COSE key: labels and algorithm are integers")
     return value
 
 
@@ -80,7 +81,9 @@ def _is(value: object, wanted: int) -> bool:
 
 def _bytes(value: object, *lengths: int) -> bytes:
     if not isinstance(value, bytes) or len(value) not in lengths:
-        raise VerificationError("bad_key", "COSE key: a coordinate or number of another length")
+        raise VerificationError(
+            "bad_signature", "COSE key: a coordinate or number of another length"
+        )
     return value
 
 
@@ -89,18 +92,18 @@ def _p256(x: object, y: object) -> ec.EllipticCurvePublicKey:
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, point)
     except ValueError as error:
-        raise VerificationError("bad_key", "not a point of P-256") from error
+        raise VerificationError("bad_signature", "not a point of P-256") from error
 
 
 def _rsa(n: object, e: object) -> rsa.RSAPublicKey:
     modulus = _bytes(n, *range(_RSA_BYTES[0], _RSA_BYTES[1] + 1))
     if e != _RSA_E or modulus[0] == 0 or modulus[-1] % 2 == 0:
-        raise VerificationError("bad_key", "COSE key: RSA numbers")
+        raise VerificationError("bad_signature", "COSE key: RSA numbers")
     numbers = rsa.RSAPublicNumbers(65537, int.from_bytes(modulus, "big"))
     try:
         return numbers.public_key()
     except ValueError as error:
-        raise VerificationError("bad_key", "COSE key: RSA numbers") from error
+        raise VerificationError("bad_signature", "COSE key: RSA numbers") from error
 
 
 def verify(

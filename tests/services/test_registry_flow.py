@@ -4,12 +4,8 @@
 from __future__ import annotations
 
 import threading
-<<<<<<< HEAD
-from datetime import timedelta
-=======
 from dataclasses import replace
-from datetime import date, timedelta
->>>>>>> c4246f9 (token: check a token in a third of the time, and no less strictly)
+from datetime import timedelta
 from typing import Any
 
 import pytest
