@@ -12,6 +12,8 @@ class RefuseForm(forms.Form):
     """Declining: the reason is for the one who asked, and stays out of the log."""
 
     by = forms.CharField(max_length=16, widget=forms.HiddenInput)
+    pressed = forms.BooleanField(required=False)
+    share_reason = forms.BooleanField(required=False)
     reason = forms.CharField(
         max_length=2000,
         widget=REASON,
@@ -26,6 +28,9 @@ class DeclineForm(RefuseForm):
 
 
 class WithdrawForm(forms.Form):
-    """Withdrawing: no reason is needed, ever."""
+    """Withdrawing: no reason is needed, ever, and none is shown to anybody unless she says so."""
+
+    pressed = forms.BooleanField(required=False)
+    share_reason = forms.BooleanField(required=False)
 
     reason = forms.CharField(max_length=2000, widget=REASON, required=False)

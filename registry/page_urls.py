@@ -5,7 +5,18 @@ from __future__ import annotations
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, path
 
-from registry.views import catalogue, consents, drafts, home, keys, lists, receipts, wishes
+from registry.views import (
+    answers,
+    catalogue,
+    consents,
+    drafts,
+    home,
+    keys,
+    links,
+    lists,
+    receipts,
+    wishes,
+)
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
@@ -24,7 +35,17 @@ urlpatterns: list[URLPattern] = [
     path("my/rules", wishes.wishes, name="my-rules"),
     path("my/keys", keys.keys, name="my-keys"),
     path("my/grants/<str:grant_id>/withdraw", consents.withdraw, name="withdraw"),
+    path("my/private", answers.private, name="private"),
+    path("my/stop", answers.stop, name="stop"),
     path("grants/<str:grant_id>/refuse", consents.refuse, name="refuse"),
+    path("grants/<str:grant_id>/ask", answers.ask, name="ask"),
+    path("questions/<str:question_id>/reply", answers.reply, name="reply"),
+    path("remind", answers.remind, name="remind"),
+    path("letters/<str:letter_id>/again", answers.resend, name="resend"),
+    path("operator/flags", answers.flags, name="flags"),
+    path("operator/flags/<int:note_id>", answers.flag_settle, name="flag-settle"),
+    path("l/<str:token>", links.opened, name="link"),
+    path("l/<str:token>/<str:grant_id>/<str:action>", links.act, name="link-act"),
     path("grants/<str:grant_id>/receipt", consents.receipt, name="receipt"),
     path(
         "grants/<str:grant_id>/receipt/<str:by>.<str:form>",

@@ -171,6 +171,13 @@ def credentials_of(person: Person) -> QuerySet[Credential]:
     return person.credentials.filter(retired_at__isnull=True).order_by("enrolled_at", "id")
 
 
+def address_of(person: Person) -> str:
+    """The e-mail address at which a person is told that something waits; empty without one."""
+    rows = person.contacts.filter(kind="mail", replaced_at__isnull=True).order_by("-added_at")
+    found = next((row.value for row in rows if row.value), None)
+    return found or (person.user.email if person.user is not None else "")
+
+
 def signing_keys(person: Person, at: datetime) -> list[Credential]:
     """The keys that a new grant may list: the person's first, and later ones that have waited."""
     waited = at - timedelta(hours=settings.NEW_KEY_WAIT_HOURS)

@@ -172,8 +172,19 @@ CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "registry.expire_grants", "schedule": 60.0},
     "stamp": {"task": "registry.stamp_log", "schedule": 3600.0},  # asks once a day, and on failure
     "licences": {"task": "registry.licence_sweep", "schedule": 60.0},
+    "letters": {"task": "registry.send_letters", "schedule": 60.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
+
+# --- mail: messages that say that something waits ------------------------------------------------
+# smtp://user:password@host:587 (STARTTLS) or smtps://…:465. Unset: none is sent, a message with an
+# address fails visibly, and everything stands on people's own pages.
+EMAIL_URL = env.text("KYODAKU_EMAIL_URL", "none")
+EMAIL_BACKEND = "registry.mail.NoMail"
+if EMAIL_URL != "none":
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    globals().update(env.mail(EMAIL_URL))
+DEFAULT_FROM_EMAIL = env.text("KYODAKU_EMAIL_FROM", f"kyodaku@{PUBLIC_HOST}")
 
 # --- language and time ------------------------------------------------------------------------
 LANGUAGE_CODE = "ja"

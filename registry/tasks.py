@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from registry.log import timestamps
-from registry.services import drift, grants
+from registry.services import drift, grants, letters, mailing
 
 
 @shared_task(name="registry.expire_grants", ignore_result=True)
@@ -25,3 +25,10 @@ def stamp_log() -> None:
 def licence_sweep() -> None:
     """Hold the grants that their base model's licence no longer covers."""
     drift.licence_sweep()
+
+
+@shared_task(name="registry.send_letters", ignore_result=True)
+def send_letters() -> None:
+    """Queue the reminders that are due, then send what is due."""
+    letters.reminders_queue()
+    mailing.letters_send()

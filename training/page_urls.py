@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from training import views
+from training import case_views, views
 
 urlpatterns: list[URLPattern] = [
     path("agency/requests/<str:request_id>", views.agency_request, name="agency-request"),
     path("my/requests/<str:request_id>", views.my_request, name="my-request"),
+    path("my/requests/<str:request_id>/answer", case_views.answer, name="my-answer"),
     path("requests/<str:request_id>", views.request_detail, name="request-detail"),
+    path("requests/<str:request_id>/offer", case_views.offer, name="offer"),
+    path("requests/<str:request_id>/counter", case_views.counter, name="counter"),
+    path("requests/<str:request_id>/return", case_views.send_back, name="send-back"),
+    path("requests/<str:request_id>/recall", case_views.recall, name="recall"),
+    path("requests/<str:request_id>/reopen", case_views.reopen, name="reopen"),
+    path(
+        "requests/<str:request_id>/offers/<int:lane_id>",
+        case_views.offer_accept,
+        name="offer-accept",
+    ),
     path("requests/<str:request_id>/pictures/<str:picture_id>", views.picture, name="picture"),
     path(
         "requests/<str:request_id>/references/<str:reference_id>",

@@ -24,9 +24,10 @@ from registry.core.refusals import Refusal
 from registry.core.terms import Terms
 from registry.core.vocabulary import CATEGORIES, label
 from registry.models import Grant, Lane, ModelRecord, Person, TrainingRequest
+from registry.services import answers
 from registry.views.base import NO_STORE, locale, said, signed_in, tell
 from registry.views.catalogue import reasons_said
-from training import selectors, tasks
+from training import case_views, selectors, tasks
 from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
 from training.services import curation, datasets, delivery, drift, engine, jobs, outputs, thumbnails
 
@@ -55,7 +56,11 @@ def my_request(request: HttpRequest, person: Person, request_id: str) -> HttpRes
     lanes = Lane.objects.filter(grant__request=row, person=person, by__in=MAY_WITHDRAW)
     if not lanes.exists() and not row.talents.filter(person=person).exists():
         raise Http404
-    return render(request, "training/my_request.html", _case(person, row, tuple(MAY_WITHDRAW)))
+    page = _case(person, row, tuple(MAY_WITHDRAW))
+    page["easy"] = request.GET.get("easy") == "1" and page["grant"] is not None
+    if page["easy"]:
+        page["text"] = registry.core_grant(page["grant"]).text("ja-easy")
+    return render(request, "training/my_request.html", page)
 
 
 @require_safe
@@ -77,11 +82,15 @@ def _case(person: Person, row: TrainingRequest, by: Sequence[str]) -> dict[str, 
     open_now = grant is not None and grant.state == "asking" and timezone.now() < row.sign_by
     mine = [lane for lane in lanes if lane.person_id == person.pk and lane.by in by]
     dataset = Dataset.objects.filter(request=row).first()
+    lane = next((x for x in mine if open_now and x.state in PENDING), None)
+    if grant is not None and lane is not None:
+        answers.lane_open(person=person, grant=grant)
     return {
+        **case_views.context(person, grant, lane),
         "request_row": row,
         "grant": grant,
         "lanes": lanes,
-        "lane": next((x for x in mine if open_now and x.state in PENDING), None),
+        "lane": lane,
         "answered": next((x for x in mine if x.state not in PENDING), None),
         "may_withdraw": any(x.state == Lane.State.SIGNED and x.by in MAY_WITHDRAW for x in mine)
         and grant is not None

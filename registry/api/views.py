@@ -32,7 +32,7 @@ from registry.models import (
     Talent,
     TrainingRequest,
 )
-from registry.services import approvals, parties, requests
+from registry.services import approvals, parties, requests, welfare
 
 MAX_PAGE: Final = 100
 _OBJECT: Final = OpenApiTypes.OBJECT
@@ -259,6 +259,28 @@ class ApprovalChallenge(ApiView):
             pressed=given["pressed"],
         )
         return _answer(request, begun)
+
+
+class StopChallenge(ApiView):
+    """The first half of ending one's own emergency stop."""
+
+    @extend_schema(request=None, responses=_OBJECT)
+    def post(self, request: Request) -> Response:
+        """`{challenge_id, options}`: going on is a yes, so it needs a key."""
+        return _answer(request, welfare.lift_begin(person=_in_person(request)))
+
+
+class StopLift(ApiView):
+    """The second half."""
+
+    @extend_schema(request=SignatureInput, responses=_OBJECT)
+    def post(self, request: Request) -> Response:
+        """End the stop, if the assertion verifies."""
+        person, given = _in_person(request), parsed(SignatureInput, request)
+        lifted = welfare.lift_finish(person=person, **given)
+        if isinstance(lifted, Refusal):
+            return problems.refused(lifted, instance=request.path)
+        return Response({"holds_again": lifted})
 
 
 class Approvals(ApiView):

@@ -592,6 +592,18 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The delivery link has expired.",
         "Issue a new link.",
     ),
+    "wrong_code": (
+        "コードが正しくありません。何も変わっていません。",
+        "メールにある6桁のコードを入力してください。",
+        "The code is not right, and nothing was changed.",
+        "Type the six digits that stand in the message.",
+    ),
+    "form_used": (
+        "この画面は古くなったか、もう使われています。何も変わっていません。",
+        "メールのリンクから、もう一度開いてください。",
+        "This page is too old or was used already, and nothing was changed.",
+        "Open the link in the message once more.",
+    ),
     "worker_stopped": (
         "作業用の機械が停止したため、学習が中断しました。",
         "自動で再試行します。続くときは運用者に連絡してください。",

@@ -190,6 +190,23 @@ def _port(netloc: str, name: str) -> str:
     return "" if port is None else str(port)
 
 
+def mail(url: str, *, name: str = "KYODAKU_EMAIL_URL") -> dict[str, Any]:
+    """Django's settings for `smtp://user:password@host:port` (STARTTLS) or `smtps://…` (TLS)."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise refuse(name, "must look like smtp://user:password@host:587")
+    secure = parts.scheme == "smtps"
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if secure else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": secure,
+        "EMAIL_USE_TLS": not secure,
+        "EMAIL_TIMEOUT": 20,
+    }
+
+
 def conninfo(settings: Mapping[str, Any]) -> dict[str, Any]:
     """psycopg's keyword arguments for a database of Django's settings."""
     named = {

@@ -19,6 +19,7 @@ from registry.models.clearance import (
 )
 from registry.models.drafts import RequestDraft
 from registry.models.holds import GrantHold
+from registry.models.letters import AccessLink, Letter, Question, UsedForm
 from registry.models.notes import EmergencyStop, PrivateNote, Review
 from registry.models.parties import (
     ApiKey,
@@ -45,6 +46,7 @@ from registry.models.standing import (
 )
 
 __all__ = [
+    "AccessLink",
     "AgeAlarm",
     "ApiKey",
     "Approval",
@@ -62,6 +64,7 @@ __all__ = [
     "IdentityCheck",
     "KeyShare",
     "Lane",
+    "Letter",
     "LicenceRegistration",
     "LicenseeDeclaration",
     "Mandate",
@@ -73,6 +76,7 @@ __all__ = [
     "Organisation",
     "Person",
     "PrivateNote",
+    "Question",
     "Representation",
     "RepresentationClaim",
     "RequestDraft",
@@ -83,5 +87,6 @@ __all__ = [
     "Talent",
     "Token",
     "TrainingRequest",
+    "UsedForm",
     "Work",
 ]

@@ -120,6 +120,7 @@ class Challenge(models.Model):
     class Purpose(models.TextChoices):
         ENROL = "enrol"
         APPROVE = "approve"
+        RESUME = "resume"
 
     id = PseudonymField(prefix="cha")
     person = models.ForeignKey(Person, models.CASCADE, related_name="+")

@@ -23,7 +23,7 @@ from registry.core.terms import Problem, Terms
 from registry.log.append import append
 from registry.log.core import canonical
 from registry.models import Grant, Lane, Person, TrainingRequest
-from registry.services import lanes, welfare
+from registry.services import lanes, letters, welfare
 from registry.services.approvals import may_answer
 from registry.services.grants import lock, move, request_move
 from registry.services.requests import objections
@@ -160,6 +160,7 @@ def _answered(
     if not move(grant, lanes.outcome(grant), at=at):
         raise RuntimeError(f"grant {grant.id} changed under its lock")
     request_move(grant.request, "returned")
+    letters.tell_requester(grant.request, at=at)
 
 
 # --- the requester's side -----------------------------------------------------------------------

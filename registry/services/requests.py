@@ -35,7 +35,7 @@ from registry.models import (
     Talent,
     TrainingRequest,
 )
-from registry.services import catalogue, clearance, lanes
+from registry.services import catalogue, clearance, lanes, letters
 from registry.services import rights as rights_records
 from registry.services.grants import lock, move, request_move
 
@@ -400,6 +400,7 @@ def _ask(
         for party in grant.parties
     )
     request_move(request, "in_clearance")
+    letters.tell_lanes(row, at=at)
     append(
         "grant.asked",
         {

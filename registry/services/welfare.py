@@ -7,19 +7,32 @@ operators see it; while it stands, nothing is minted for her, and the code tells
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Final
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from webauthn import (
+    generate_authentication_options,
+    options_to_json,
+    verify_authentication_response,
+)
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
 
+from registry import selectors
 from registry.core.refusals import Refusal
 from registry.log.append import append
+from registry.log.core import canonical
+from registry.log.core.errors import VerificationError
 from registry.models import (
+    Challenge,
     EmergencyStop,
     Grant,
     Guardianship,
@@ -29,11 +42,14 @@ from registry.models import (
     Review,
     Talent,
 )
+from registry.services import keyring
 from registry.services.grants import grant_pause, grant_resume
+from registry.services.parties import challenge_take
 
 # Capacities whose words are for the platform alone.
 PRIVATE: Final = frozenset({"talent", "guardian"})
 STOP: Final = "talent_stop"
+LIFT_WITHIN: Final = timedelta(minutes=10)
 
 
 def note(
@@ -167,6 +183,60 @@ def hold_if_stopped(grant: Grant, *, at: datetime) -> None:
     )
     for stop in stops:
         grant_pause(grant_id=grant.id, reason=STOP, ref=stop.talent_id, at=at)
+
+
+@transaction.atomic
+def lift_begin(*, person: Person, at: datetime | None = None) -> dict[str, Any] | Refusal:
+    """`{challenge_id, options}` for `navigator.credentials.get`: going on is a yes."""
+    at = at or timezone.now()
+    keys = list(selectors.signing_keys(person, at))
+    if not EmergencyStop.objects.filter(talent__person=person, lifted_at__isnull=True).exists():
+        return Refusal("wrong_state", "nothing is stopped")
+    if not keys:
+        return Refusal("not_enrolled", "talent")
+    options = generate_authentication_options(
+        rp_id=settings.RP_ID,
+        allow_credentials=[
+            PublicKeyCredentialDescriptor(id=bytes(key.credential_id)) for key in keys
+        ],
+        user_verification=UserVerificationRequirement.REQUIRED,
+    )
+    challenge = Challenge.objects.create(
+        person=person,
+        purpose=Challenge.Purpose.RESUME,
+        value=options.challenge,
+        expires_at=at + LIFT_WITHIN,
+    )
+    return {"challenge_id": challenge.id, "options": json.loads(options_to_json(options))}
+
+
+@transaction.atomic
+def lift_finish(
+    *, person: Person, challenge_id: str, response: Mapping[str, Any], at: datetime | None = None
+) -> Refusal | list[str]:
+    """Verify the talent's own key (WebAuthn 7.2) and end her stop."""
+    at = at or timezone.now()
+    challenge = challenge_take(person, challenge_id, Challenge.Purpose.RESUME, at)
+    if challenge is None:
+        return Refusal("challenge_unknown", challenge_id)
+    trust = keyring.trust_root()
+    try:
+        raw_id = canonical.unb64u(response["rawId"])
+        key = next(
+            key for key in selectors.signing_keys(person, at) if bytes(key.credential_id) == raw_id
+        )
+        verify_authentication_response(
+            credential=dict(response),
+            expected_challenge=bytes(challenge.value),
+            expected_rp_id=trust.rp_id,
+            expected_origin=list(trust.origins),
+            credential_public_key=bytes(key.cose_key),
+            credential_current_sign_count=0,
+            require_user_verification=True,
+        )
+    except (WebAuthnException, VerificationError, StopIteration, ValueError, KeyError, TypeError):
+        return Refusal("bad_signature", "resume")
+    return emergency_lift(person=person, at=at)
 
 
 @transaction.atomic

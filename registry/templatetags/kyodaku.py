@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from registry.core import holds, refusals
+from registry.core import cases, holds, refusals
 from registry.models import GrantHold
 from registry.views import words
 from registry.views.base import locale
@@ -45,6 +45,13 @@ def held_for(grant: Any) -> list[str]:
     """Why a grant is paused, a sentence a cause; none for a grant that is not held."""
     rows = GrantHold.objects.filter(grant=grant, lifted_at=None) if grant else ()
     return [holds.sentence(row.reason, locale()) for row in rows]
+
+
+@register.filter
+def remark_field(name: str) -> str:
+    """What a remark is about, in the reader's language."""
+    texts = cases.REMARK_FIELDS.get(name, (name, name))
+    return texts[0 if locale() == "ja" else 1]
 
 
 @register.simple_tag

@@ -18,7 +18,7 @@ from registry.core.refusals import Refusal
 from registry.core.terms import Terms
 from registry.core.vocabulary import label
 from registry.forms import DeclineForm, RefuseForm, WithdrawForm
-from registry.models import Grant, Lane, Person
+from registry.models import EmergencyStop, Grant, Lane, Person
 from registry.services import approvals
 from registry.views.base import locale, signed_in, tell
 
@@ -35,6 +35,10 @@ def consents(request: HttpRequest, person: Person) -> HttpResponse:
         "active": [_card(lane) for lane in active],
         "ended": [_card(lane) for lane in given if lane not in active],
         "has_key": selectors.credentials_of(person).exists(),
+        "stopped": EmergencyStop.objects.filter(
+            talent__person=person, lifted_at__isnull=True
+        ).first(),
+        "may_stop": hasattr(person, "talent"),
     }
     return render(request, "registry/consents.html", context)
 
@@ -64,9 +68,7 @@ def withdraw(request: HttpRequest, person: Person, grant_id: str) -> HttpRespons
     if request.method != "POST" or not form.is_valid():
         context = {"grant": grant, "request_row": grant.request, "form": form}
         return render(request, "registry/withdraw.html", context)
-    done = approvals.approval_withdraw(
-        person=person, grant=grant, reason=form.cleaned_data["reason"]
-    )
+    done = approvals.approval_withdraw(person=person, grant=grant, **form.cleaned_data)
     if isinstance(done, Refusal):
         tell(request, done)
         return redirect("my-consents")

@@ -199,15 +199,21 @@ def test_alice_makes_a_passkey_allows_and_withdraws_in_two_taps(browser, live_se
     tab.open("/my/")
     tab.look("consents-asked")
     tab.page.click("article .button")
-    yes, no = tab.page.locator("#decide > .choices .button").all()
-    assert yes.bounding_box()["width"] == pytest.approx(no.bounding_box()["width"], abs=1)
-    assert yes.bounding_box()["height"] == no.bounding_box()["height"]
-    assert yes.evaluate("e => getComputedStyle(e).backgroundColor") == no.evaluate(
-        "e => getComputedStyle(e).backgroundColor"
-    )
     tab.page.locator(".photos img").first.scroll_into_view_if_needed()
     tab.page.wait_for_function("document.querySelector('.photos img').naturalWidth > 0")
     tab.look("ask-talent")
+    for box in tab.page.locator(".switches input").all():
+        box.check()
+    tab.page.locator("#decide > .choices button").first.click()
+    tab.page.wait_for_url("**/answer?**")
+    yes, no, later = tab.page.locator("#decide > .choices .button").all()
+    for other in (no, later):
+        assert yes.bounding_box()["width"] == pytest.approx(other.bounding_box()["width"], abs=1)
+        assert yes.bounding_box()["height"] == other.bounding_box()["height"]
+        assert yes.evaluate("e => getComputedStyle(e).backgroundColor") == other.evaluate(
+            "e => getComputedStyle(e).backgroundColor"
+        )
+    tab.look("answer-talent")
     yes.click()
     tab.page.wait_for_url("**/receipt")
     tab.page.get_by_role("link", name="証明をダウンロード").wait_for()

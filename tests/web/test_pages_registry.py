@@ -10,6 +10,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from registry import selectors
+from registry.core.narrowing import scope_items
 from registry.models import Lane
 from registry.services import keyring, parties
 from registry.views import home
@@ -168,17 +169,18 @@ def test_nobody_declines_in_anothers_place(world):
     assert state(grant) == "asking"
 
 
-def test_yes_and_no_have_the_same_look_and_nothing_is_chosen_before(world):
+def test_the_three_answers_have_the_same_look_and_nothing_is_chosen_before(world):
     grant = world.asked()
-    body = as_(world.alice).get(f"/my/requests/{grant.request_id}").content.decode()
-    decide = body.partition('id="decide"')[2].partition("<dialog")[0]
-    assert re.findall(r'<button class="([^"]+)"', decide) == ["button plain", "button plain"]
-    assert (
-        "checked"
-        not in body.partition("<main")[2]
-        .replace("checked_", "")
-        .partition("How the pictures were")[0]
-    )
+    alice, page = as_(world.alice), f"/my/requests/{grant.request_id}"
+    every = [item.code for item in scope_items(selectors.core_grant(grant).terms)]
+    for body in (
+        alice.get(page).content.decode(),
+        alice.get(f"{page}/answer", {"tick": every}).content.decode(),
+        alice.get(f"{page}/answer", {"tick": every[:1]}).content.decode(),
+    ):
+        decide = body.partition('id="decide"')[2].partition("</div>")[0]
+        assert re.findall(r'class="(button[^"]*)"', decide) == ["button plain"] * 3
+        assert not re.search(r"<(input|option)[^>]* (checked|selected)", body)
 
 
 def test_a_person_without_a_key_is_led_to_make_one(world):
@@ -187,7 +189,9 @@ def test_a_person_without_a_key_is_led_to_make_one(world):
     parties.credential_retire(credential=key)
     alice = as_(world.alice)
     assert "You have no key yet" in text(alice.get("/my/"))
-    page = alice.get(f"/my/requests/{grant.request_id}").content.decode()
+    every = [item.code for item in scope_items(selectors.core_grant(grant).terms)]
+    answer = alice.get(f"/my/requests/{grant.request_id}/answer", {"tick": every})
+    page = answer.content.decode()
     assert "data-passkey" not in page
     assert reverse("my-keys") in page
 

@@ -126,10 +126,13 @@ def test_changed_content_is_announced_and_the_old_answers_are_gone(studio):
     grant = studio.sealed()
     studio.world.alice.approve(grant, "talent")
     studio.world.seal(studio.request)
-    for who, page in ((studio.world.alice, "my/requests"), (studio.world.bob, "agency/requests")):
+    for who, page, found in (
+        (studio.world.alice, "my/requests", "Sent"),
+        (studio.world.bob, "agency/requests", "Opened"),  # alice has looked
+    ):
         shown = text(as_(who).get(f"/{page}/{studio.request.pk}"))
         assert "Earlier answers no longer count" in shown
-        assert "Talent alice Sent" in shown
+        assert f"Talent alice {found}" in shown
 
 
 def test_one_advice_about_many_pictures_is_one_line(studio):

@@ -1,5 +1,6 @@
 // Passkeys in the browser: ask the server for options, let the person's device sign, send it back.
 // Elements: <button data-passkey="approve|enrol" data-begin="…" data-finish="…" data-done="…">.
+// data-form: the form whose ticks and checkbox "pressed" go with an approval.
 // data-body: what begins an approval; data-label: the field with a new key's name.
 const toBytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
 const toText = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
@@ -36,7 +37,12 @@ async function run(button) {
   button.disabled = true;
   note.hidden = true;
   try {
-    const begun = await post(button.dataset.begin, JSON.parse(button.dataset.body || "{}"));
+    const body = JSON.parse(button.dataset.body || "{}");
+    if (button.dataset.form) {
+      const given = new FormData(document.getElementById(button.dataset.form));
+      Object.assign(body, { ticks: given.getAll("tick"), pressed: given.has("pressed") });
+    }
+    const begun = await post(button.dataset.begin, body);
     const publicKey = decode(begun.options);
     const credential = button.dataset.passkey === "enrol"
       ? await navigator.credentials.create({ publicKey })
