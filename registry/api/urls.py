@@ -25,6 +25,8 @@ urlpatterns: list[URLPattern] = [
     path("api/v1/grants/<str:grant_id>/receipt", receipts.Receipt.as_view(), name="api-receipt"),
     path("api/v1/grants/<str:grant_id>/odrl", receipts.Odrl.as_view(), name="api-odrl"),
     path("api/v1/grants/<str:grant_id>/refuse", views.Refuse.as_view(), name="api-refuse"),
+    path("api/v1/grants/<str:grant_id>/return", views.Return.as_view(), name="api-return"),
+    path("api/v1/grants/<str:grant_id>/counter", views.Counter.as_view(), name="api-counter"),
     path("api/v1/stop/challenge", views.StopChallenge.as_view(), name="api-stop-challenge"),
     path("api/v1/stop/lift", views.StopLift.as_view(), name="api-stop-lift"),
     path(

@@ -32,7 +32,7 @@ from registry.models import (
     Talent,
     TrainingRequest,
 )
-from registry.services import approvals, parties, requests, welfare
+from registry.services import answers, approvals, parties, requests, welfare
 
 MAX_PAGE: Final = 100
 _OBJECT: Final = OpenApiTypes.OBJECT
@@ -93,6 +93,39 @@ class RefuseInput(ReasonInput):
     """In which capacity somebody says no."""
 
     by = serializers.CharField(max_length=16)
+
+
+class AmendInput(Input):
+    """What is to change of a request; absent members stay."""
+
+    terms = serializers.DictField(required=False)
+    sign_by = serializers.DateTimeField(required=False)
+
+
+class RemarkInput(Input):
+    """One thing to change: a field of `registry.core.cases.REMARK_FIELDS`, and what."""
+
+    field = serializers.CharField(max_length=20)
+    text = serializers.CharField(max_length=1000)
+
+
+class ReturnInput(Input):
+    """A change asked for."""
+
+    by = serializers.CharField(max_length=16)
+    remarks = RemarkInput(many=True)
+    pressed = serializers.BooleanField(required=False, default=False)
+
+
+class CounterInput(Input):
+    """Less than was asked: whole terms, and ids of pictures to leave out."""
+
+    by = serializers.CharField(max_length=16)
+    terms = serializers.DictField()
+    left_out = serializers.ListField(
+        child=serializers.CharField(max_length=24), required=False, default=list, max_length=200
+    )
+    pressed = serializers.BooleanField(required=False, default=False)
 
 
 class Requests(ApiView):
@@ -224,6 +257,21 @@ class RequestDetail(ApiView):
         row = selectors.access_request(person=caller(request).person, request_id=request_id)
         return Response(present.request(row))
 
+    @extend_schema(request=AmendInput, responses=_OBJECT)
+    def patch(self, request: Request, request_id: str) -> Response:
+        """Change terms or deadline while nothing is asked; sealing asks for the new content."""
+        who, given = caller(request), parsed(AmendInput, request)
+        row = selectors.access_own_request(person=who.person, request_id=request_id)
+        terms = parse(given["terms"]) if "terms" in given else None
+        if isinstance(terms, list):
+            return problems.refused(terms, instance=request.path, status=422)
+        done = answers.request_amend(
+            request=row, by=who.person, terms=terms, sign_by=given.get("sign_by")
+        )
+        if isinstance(done, list):
+            return problems.refused(done, instance=request.path)
+        return Response(present.request(done))
+
 
 class Talents(ApiView):
     """Who can be asked."""
@@ -317,6 +365,33 @@ class Refuse(ApiView):
         who, given = caller(request), parsed(RefuseInput, request)
         grant = selectors.access_grant(person=who.person, grant_id=grant_id)
         done = approvals.approval_refuse(person=who.person, grant=grant, **given)
+        return _ended(request, grant_id, done)
+
+
+class Return(ApiView):
+    """Asking for a change before signing."""
+
+    @extend_schema(request=ReturnInput, responses=_OBJECT)
+    def post(self, request: Request, grant_id: str) -> Response:
+        """Nobody can sign this content any more; the requester changes it and asks again."""
+        who, given = caller(request), parsed(ReturnInput, request)
+        grant = selectors.access_grant(person=who.person, grant_id=grant_id)
+        done = answers.answer_return(person=who.person, grant=grant, **given)
+        return _ended(request, grant_id, done)
+
+
+class Counter(ApiView):
+    """Offering less."""
+
+    @extend_schema(request=CounterInput, responses=_OBJECT)
+    def post(self, request: Request, grant_id: str) -> Response:
+        """Only narrower terms; nothing is signed by it."""
+        who, given = caller(request), parsed(CounterInput, request)
+        grant = selectors.access_grant(person=who.person, grant_id=grant_id)
+        terms = parse(given.pop("terms"))
+        if isinstance(terms, list):
+            return problems.refused(terms, instance=request.path, status=422)
+        done = answers.answer_counter(person=who.person, grant=grant, terms=terms, **given)
         return _ended(request, grant_id, done)
 
 

@@ -3,13 +3,25 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.utils import timezone
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from registry import selectors
 from registry.core import cases
@@ -430,3 +442,78 @@ def test_lanes_move_along_the_table_only(world):
     assert lanes.outcome(grant) == "active"
     assert lanes.move(rows, "refused") == []
     assert cases.may_move(cases.LANE_STATES, "signed", "withdrawn")
+
+
+# --- all lanes, or nothing ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_no_part_of_the_signatures_makes_a_grant_or_a_token(world, count):
+    for signers in itertools.combinations(world.signers(), count):
+        grant = world.asked()
+        for who, by in signers:
+            assert isinstance(who.approve(grant, by), Approval)
+        assert (state(grant), request_state(grant)) == ("asking", "in_clearance")
+        missing = {r.code for r in world.mint(grant)}
+        signed = {by for _, by in signers}
+        assert {
+            f"approval_missing:{by}" for _, by in world.signers() if by not in signed
+        } <= missing
+    assert "grant.made" not in log_types()
+
+
+class Played(RuleBasedStateMachine):
+    """The same through the services: whoever answers what, in whatever order, on real rows."""
+
+    world: Any
+
+    @initialize()
+    def begin(self):
+        self.point = transaction.savepoint()
+        self.request = self.world.request()
+        self.grant = self.world.seal(self.request)
+
+    def teardown(self):
+        if hasattr(self, "point"):
+            transaction.savepoint_rollback(self.point)
+
+    @rule(which=st.integers(0, 2))
+    def sign(self, which):
+        who, by = self.world.signers()[which]
+        who.approve(self.grant, by)
+
+    @rule(which=st.integers(0, 2))
+    def send_back(self, which):
+        who, by = self.world.signers()[which]
+        answers.answer_return(person=who.person, grant=self.grant, by=by, remarks=REMARKS)
+
+    @rule()
+    def recall(self):
+        answers.request_recall(request=self.request, by=self.world.charlie.person)
+
+    @rule()
+    def change(self):
+        self.request.refresh_from_db()
+        made = self.world.seal(self.request)
+        if isinstance(made, Grant):
+            self.grant = made
+
+    @rule(which=st.integers(0, 2))
+    def look(self, which):
+        who, _by = self.world.signers()[which]
+        answers.lane_open(person=who.person, grant=self.grant)
+
+    @invariant()
+    def in_force_means_signed_by_everybody_over_these_bytes(self):
+        if not hasattr(self, "grant"):
+            return
+        for grant in Grant.objects.filter(request=self.request, state="active"):
+            given = Approval.objects.filter(lane__grant=grant, lane__state="signed")
+            assert given.count() == Lane.objects.filter(grant=grant).count() == 3
+            assert {row.payload["grant_digest"] for row in given} == {grant.digest}
+
+
+def test_no_path_through_the_services_leads_past_a_signature(world):
+    Played.world = world
+    few = settings(max_examples=5, stateful_step_count=8, deadline=None, database=None)
+    run_state_machine_as_test(Played, settings=few)

@@ -442,3 +442,40 @@ def test_a_link_shows_nothing_that_allows_and_leaves_no_trail(mailed):
     assert Client().get(f"{path}/{grant.id}/approve").status_code == 404
     other = Grant.objects.exclude(lanes__person=grant.lanes.first().person).first()
     assert other is None or Client().get(f"{path}/{other.id}/refuse").status_code == 404
+
+
+# --- over the API -------------------------------------------------------------------------------
+
+
+def call(who, method, path, body):
+    client = as_(who)
+    return getattr(client, method)(f"/api/v1/{path}", body, content_type="application/json")
+
+
+def test_a_machine_returns_offers_and_amends_by_the_same_rules(world):
+    grant = world.asked(terms=world.terms(media=("photobook_ebook", "calendar")))
+    terms = grant.payload["terms"]
+    wider = {"by": "talent", "terms": terms | {"media": ["ad_web"]}}
+    no = call(world.alice, "post", f"grants/{grant.id}/counter", wider)
+    assert (no.status_code, no.json()["code"]) == (422, "counter_wider")
+    broken = {"by": "talent", "terms": terms | {"media": "x"}}
+    assert call(world.alice, "post", f"grants/{grant.id}/counter", broken).status_code == 422
+    empty = {"by": "agency_officer", "remarks": []}
+    no = call(world.bob, "post", f"grants/{grant.id}/return", empty)
+    assert (no.status_code, no.json()["code"]) == (422, "remark_missing")
+    less = {"by": "talent", "terms": terms | {"media": ["calendar"]}}
+    assert call(world.mallory, "post", f"grants/{grant.id}/counter", less).status_code == 404
+    assert (
+        call(world.alice, "post", f"grants/{grant.id}/counter", less).json()["state"] == "returned"
+    )
+    path = f"requests/{grant.request_id}"
+    assert call(world.bob, "patch", path, {"terms": less["terms"]}).status_code == 404
+    bad = call(world.charlie, "patch", path, {"terms": terms | {"end": "never"}})
+    assert bad.status_code == 422
+    done = call(world.charlie, "patch", path, {"terms": less["terms"]})
+    assert done.json()["terms"]["media"] == ["calendar"]
+    other = world.asked()
+    remarks = {"by": "agency_officer", "remarks": [{"field": "term", "text": "shorter"}]}
+    assert (
+        call(world.bob, "post", f"grants/{other.id}/return", remarks).json()["state"] == "returned"
+    )
