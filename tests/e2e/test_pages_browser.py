@@ -242,7 +242,7 @@ def test_cancelling_the_passkey_signs_nothing_and_says_so(browser, live_server, 
     tab.open(f"/agency/requests/{grant.request_id}")
     tab.page.click("[data-passkey=approve]")
     tab.page.get_by_text("nothing was signed").wait_for()
-    assert Lane.objects.get(grant=grant, by="agency_officer").state == "asked"
+    assert Lane.objects.get(grant=grant, by="agency_officer").state == "opened"
     tab.close()
 
 
