@@ -56,11 +56,7 @@ def my_request(request: HttpRequest, person: Person, request_id: str) -> HttpRes
     lanes = Lane.objects.filter(grant__request=row, person=person, by__in=MAY_WITHDRAW)
     if not lanes.exists() and not row.talents.filter(person=person).exists():
         raise Http404
-    page = _case(person, row, tuple(MAY_WITHDRAW))
-    page["easy"] = request.GET.get("easy") == "1" and page["grant"] is not None
-    if page["easy"]:
-        page["text"] = registry.core_grant(page["grant"]).text("ja-easy")
-    return render(request, "training/my_request.html", page)
+    return render(request, "training/my_request.html", _case(person, row, tuple(MAY_WITHDRAW)))
 
 
 @require_safe
