@@ -304,6 +304,15 @@ class Server:
                     "stop that process with SIGINT and start again",
                 )
             time.sleep(0.1)
+        while (left := _workers_of(self.data)) and time.monotonic() < until:
+            # the server died, these did not notice yet: they still write to the data, and the
+            # interlock that would keep a new server from it is the file that we remove below
+            time.sleep(0.1)
+        if left:
+            raise Problem(
+                f"PostgreSQL processes {left} without a server still use {self.data}.",
+                "stop these processes with SIGQUIT and start again",
+            )
         # We hold the lock, so nobody else starts a server here between the look and this. The
         # socket's lock file names the same dead process, and PostgreSQL would believe it too.
         for stale in (pid_file, *(self.socket / f"{SOCKET_NAME}{end}" for end in (".lock", ""))):
@@ -469,6 +478,22 @@ def _is_postgres(pid: int) -> bool:
         return False
     name, state = _name_and_state(pid)
     return name.startswith("postgres") and state not in {"Z", "X"}
+
+
+def _workers_of(data: Path) -> list[int]:
+    """The live PostgreSQL processes that work in `data` (Linux; elsewhere none is found).
+
+    Every process of a server has the data folder as its working directory.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            inside = (process / "cwd").readlink() == data
+        except OSError:  # gone, or not ours to look at
+            continue
+        if inside and _is_postgres(int(process.name)):
+            found.append(int(process.name))
+    return found
 
 
 def _name_and_state(pid: int) -> tuple[str, str]:

@@ -7,9 +7,10 @@ name first and then renamed, so a reader never sees half a file or a checkpoint 
 import os
 from pathlib import Path
 
-from registry.log import models, selectors
+from registry.log import rows, selectors
 from registry.log.core import checkpoint as checkpoints
 from registry.log.core import merkle, tiles
+from registry.log.core.errors import VerificationError
 
 
 def export(folder: Path, *, full: bool = False) -> int:
@@ -22,11 +23,14 @@ def export(folder: Path, *, full: bool = False) -> int:
     if newest is None:
         return 0
     old = 0 if full else _exported_size(folder)
+    folders: set[Path] = set()
     for level, n, width in tiles.spans_since(old, newest.size):
         data = selectors.read_tile(level, n)[: width * merkle.HASH_BYTES]
-        _write(folder / tiles.tile_path(level, n, width), data)
+        folders.add(_write(folder / tiles.tile_path(level, n, width), data))
         if level == 0:
-            _write(folder / tiles.entries_path(n, width), bundle(n, width))
+            folders.add(_write(folder / tiles.entries_path(n, width), bundle(n, width)))
+    for written in folders:
+        _sync_folder(written)  # the names of the tiles, too, before the checkpoint that needs them
     # A crash here: tiles without a checkpoint, which nobody asks for. The next pass goes on.
     _write(folder / "checkpoint", newest.note.encode())
     return newest.size
@@ -48,12 +52,13 @@ def _exported_size(folder: Path) -> int:
 def bundle(n: int, width: int) -> bytes:
     """Return the entry bundle of `width` entries from n * 256, read from the rows."""
     first = n * tiles.WIDTH
-    rows = models.Entry.objects.filter(index__gte=first, index__lt=first + width)
-    payloads = rows.order_by("index").values_list("payload", flat=True)
-    return tiles.bundle(bytes(payload) for payload in payloads)
+    stored = rows.read_entries(first, first + width)
+    if len(stored) != width:
+        raise VerificationError("fsck_entry", f"not every entry from {first} is there")
+    return tiles.bundle(payload for _index, _hash, payload in stored)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("wb") as file:
@@ -61,3 +66,12 @@ def _write(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    return path.parent
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

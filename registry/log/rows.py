@@ -83,6 +83,22 @@ def _subject_rows(size: int, leaves: Sequence[Leaf]) -> bytes:
     return b"".join([*parts, pack(">h", -1)])
 
 
+def tree_size() -> int:
+    """Return the number of entries: the highest index and one."""
+    with _cursor() as cursor:
+        cursor.execute("SELECT index FROM log_entry ORDER BY index DESC LIMIT 1")
+        row = cursor.fetchone()
+    return 0 if row is None else int(row[0]) + 1
+
+
+def recorded_head() -> tuple[int, bytes] | None:
+    """Return size and root of the newest recorded checkpoint, signed or not."""
+    with _cursor() as cursor:
+        cursor.execute("SELECT size, root FROM log_checkpoint ORDER BY size DESC LIMIT 1")
+        row = cursor.fetchone()
+    return None if row is None else (int(row[0]), bytes(row[1]))
+
+
 def read_entries(first: int, last: int) -> list[tuple[int, bytes, bytes]]:
     """Return (index, leaf hash, payload) of entries `first` to `last` exclusive, as stored."""
     with _cursor() as cursor:

@@ -9,18 +9,25 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection, transaction
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
 from django.utils import timezone
 
 from registry.log import anchors, export, keyfiles, models, rows, selectors, witnesses
 from registry.log.core import keys, merkle, subjects, tiles
-from registry.log.core.checkpoint import LogSigners, verify_checkpoint
+from registry.log.core.checkpoint import Checkpoint, LogSigners, verify_checkpoint
 from registry.log.core.errors import VerificationError
 from registry.log.rows import Leaf
 
@@ -66,53 +73,66 @@ def run(signers: LogSigners, stop: threading.Event, *, interval: float = 0.1) ->
 
     A lost database connection is retried. A broken history is not: VerificationError ends the run.
     """
-    check_history(signers)
-    witnesses.refuse_smaller(witnesses.policy(), signers, _tree_size(), at=int(time.time()))
+    checked = False
     while not stop.is_set():
         begun = time.monotonic()
         try:
+            if not checked:
+                _check_start(signers)
+                checked = True
             full = sequence_once(signers) == BATCH
             pause = 0.0 if full else interval - (time.monotonic() - begun)
-        except OperationalError:
+        except (OperationalError, InterfaceError):
             logger.exception("database not reachable, will try again")
             close_old_connections()
             pause = RETRY_SECONDS
         stop.wait(max(0.0, pause))
 
 
-def check_history(signers: LogSigners) -> None:
-    """Refuse to go on from a restored backup or another history.
+def _check_start(signers: LogSigners) -> None:
+    check_history(signers)
+    witnesses.refuse_smaller(witnesses.policy(), signers, rows.tree_size(), at=int(time.time()))
+
+
+def check_history(signers: LogSigners) -> tiles.TileNodes:
+    """Refuse to go on from a restored backup or another history; return the tree as it was found.
 
     (1) the newest recorded checkpoint covers exactly the entries; (2) the exported checkpoint is
     signed by our keys; (3) neither is larger than our tree; (4) our tree has their root at their
     size. After a rollback open a new origin; never sign a second history under the old one.
     """
-    size = _tree_size()
-    recorded = models.Checkpoint.objects.order_by("-size").first()
-    if size != (0 if recorded is None else recorded.size):  # (1)
+    size, nodes = rows.tree_size(), tiles.TileNodes(selectors.read_tile)
+    recorded = rows.recorded_head()
+    if size != (0 if recorded is None else recorded[0]):  # (1)
         raise VerificationError(
             "log_rolled_back",
             f"{size} entries are not what was recorded. Run `manage.py fsck`. Nothing is signed",
         )
     if recorded is not None:
-        _require_prefix(size, recorded.size, bytes(recorded.root), "the recorded checkpoint")
+        _require_prefix(size, Checkpoint("", *recorded), nodes, "the recorded checkpoint")
     note = _exported_note()
     if note:
-        known = verify_checkpoint(note, signers.vkeys())  # (2)
-        _require_prefix(size, known.size, known.root, "the exported checkpoint")
+        known = _verified(note, signers.vkeys())  # (2)
+        _require_prefix(size, known, nodes, "the exported checkpoint")
+    return nodes
 
 
-def _require_prefix(size: int, known_size: int, known_root: bytes, name: str) -> None:
-    if known_size > size:  # (3)
+@lru_cache(maxsize=8)
+def _verified(note: str, vkeys: tuple[str, ...]) -> Checkpoint:
+    """Verify a note once: the one read back after signing is the one exported a moment later."""
+    return verify_checkpoint(note, vkeys)
+
+
+def _require_prefix(size: int, known: Checkpoint, nodes: tiles.TileNodes, name: str) -> None:
+    if known.size > size:  # (3)
         raise VerificationError(
             "log_rolled_back",
-            f"{name} has {known_size} entries, this database {size}. {anchors.ROLLED_BACK_ADVICE}",
+            f"{name} has {known.size} entries, this database {size}. {anchors.ROLLED_BACK_ADVICE}",
         )
-    nodes = tiles.TileNodes(selectors.read_tile)
-    if merkle.root_from_nodes(known_size, nodes) != known_root:  # (4)
+    if merkle.root_from_nodes(known.size, nodes) != known.root:  # (4)
         raise VerificationError(
             "log_forked",
-            f"{name} at {known_size} has another root. {anchors.ROLLED_BACK_ADVICE}",
+            f"{name} at {known.size} has another root. {anchors.ROLLED_BACK_ADVICE}",
         )
 
 
@@ -123,13 +143,12 @@ def _integrate(signers: LogSigners) -> int:
         leaves = _take_batch()
         if not leaves:
             return 0
-        check_history(signers)
-        size = _tree_size()
-        tree = _compact_range(size)
+        nodes, size = check_history(signers), rows.tree_size()
+        tree = merkle.CompactRange(size, (nodes(*place) for place in merkle.edge_nodes(size)))
         for leaf in leaves:
             tree.append(leaf.hash)
         _insert_entries(size, leaves)
-        _write_tiles(tiles.extend(size, [leaf.hash for leaf in leaves], selectors.read_tile))
+        _write_tiles(tiles.extend(size, [leaf.hash for leaf in leaves], nodes.data))
         _recheck(size, tree.size, tree.root())
         models.Checkpoint.objects.create(
             size=tree.size,
@@ -144,15 +163,23 @@ def _integrate(signers: LogSigners) -> int:
 def _sign_pending(signers: LogSigners) -> None:
     """Commit the root first, then sign, then publish: what is signed here is already durable.
 
-    The newest is cosigned before anything of it is kept. While too few witnesses answer, it stays
-    unsigned and nothing newer is published; the next pass asks again, for what is newest then.
+    With witnesses, the newest is cosigned before anything of it is kept. While too few of them
+    answer it stays unsigned, and nothing newer is published; the next pass asks again, for what is
+    newest then.
     """
-    notes = _notes(signers)
-    if not notes:
+    policy = witnesses.policy()
+    with transaction.atomic(durable=True):
+        notes = _notes(signers) if _locked() else {}
+        if not policy.witnesses:
+            _keep(notes)
+        # A crash before the commit: the signatures are forgotten, nobody saw them. The next pass
+        # signs the same size and root again.
+    if not policy.witnesses or not notes:
         return
-    size, policy = max(notes), witnesses.policy()
-    head = verify_checkpoint(notes[size], signers.vkeys())
-    notes[size], given = witnesses.cosign(policy, notes[size], head)
+    size = max(notes)
+    notes[size], given = witnesses.cosign(
+        policy, notes[size], _verified(notes[size], signers.vkeys())
+    )
     # A crash here: a witness knows the size, we do not yet. It cosigns the same tree again.
     if given < policy.quorum:
         short = "checkpoint %d has %d of %d cosignatures; not published"
@@ -161,36 +188,30 @@ def _sign_pending(signers: LogSigners) -> None:
     verify_checkpoint(notes[size], (*signers.vkeys(), *policy.vkeys), witnesses=policy.quorum)
     with transaction.atomic(durable=True):
         if _locked():
-            for row in models.Checkpoint.objects.filter(note="", size__in=notes).order_by("size"):
-                _keep(row, notes[row.size])
-        # A crash before the commit: the signatures are forgotten, nobody saw them. The next pass
-        # signs the same size and root again.
+            still = models.Checkpoint.objects.filter(note="", size__in=notes)
+            _keep({row: notes[row] for row in still.values_list("size", flat=True)})
 
 
 def _notes(signers: LogSigners) -> dict[int, str]:
-    """Sign every recorded root that has no note; nothing is kept yet."""
-    with transaction.atomic(durable=True):
-        if not _locked():
-            return {}
-        pending = list(models.Checkpoint.objects.filter(note="").order_by("size"))
-        if pending:
-            check_history(signers)
-        return {row.size: _sign(signers, row) for row in pending}
+    """Sign every recorded root that has no note, by size; nothing is kept yet."""
+    pending = list(models.Checkpoint.objects.filter(note="").order_by("size"))
+    nodes = check_history(signers) if pending else None
+    return {row.size: _sign(signers, row, nodes) for row in pending if nodes is not None}
 
 
-def _sign(signers: LogSigners, row: models.Checkpoint) -> str:
-    nodes = tiles.TileNodes(selectors.read_tile)
+def _sign(signers: LogSigners, row: models.Checkpoint, nodes: tiles.TileNodes) -> str:
     if merkle.root_from_nodes(row.size, nodes) != bytes(row.root):
         raise VerificationError("log_forked", f"the recorded root at {row.size} is not the tree's")
     note = signers.sign(row.size, bytes(row.root), at=int(row.at.timestamp()))
     # Read back what is about to be published: a bit flipped while signing ends here.
-    verify_checkpoint(note, signers.vkeys())
+    _verified(note, signers.vkeys())
     return note
 
 
-def _keep(row: models.Checkpoint, note: str) -> None:
-    if models.Checkpoint.objects.filter(size=row.size, note="").update(note=note) != 1:
-        raise VerificationError("log_forked", f"checkpoint {row.size} was signed by somebody else")
+def _keep(notes: Mapping[int, str]) -> None:
+    for size, note in sorted(notes.items()):
+        if models.Checkpoint.objects.filter(size=size, note="").update(note=note) != 1:
+            raise VerificationError("log_forked", f"checkpoint {size} was signed by somebody else")
 
 
 def _export() -> None:
@@ -231,16 +252,6 @@ def _leaf(seq: int, payload: bytes) -> Leaf:
             f"outbox row {seq} was not written by append: {error}. Nothing is sequenced past it;"
             " find out who can write to log_outbox, then remove the row by hand",
         ) from error
-
-
-def _tree_size() -> int:
-    last = models.Entry.objects.order_by("-index").values_list("index", flat=True).first()
-    return 0 if last is None else last + 1
-
-
-def _compact_range(size: int) -> merkle.CompactRange:
-    nodes = tiles.TileNodes(selectors.read_tile)
-    return merkle.CompactRange(size, (nodes(*place) for place in merkle.edge_nodes(size)))
 
 
 def _insert_entries(size: int, leaves: Sequence[Leaf]) -> None:

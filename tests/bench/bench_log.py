@@ -1,32 +1,24 @@
 """How fast the log is: in memory beside pymerkle, and draining the outbox on PostgreSQL.
 
 `python -m tests.bench.bench_log`; QUICK=1 uses a tenth of the leaves. The peer is measured in the
-same run, alternating, and rates are of CPU seconds; wall seconds stand beside them. For PostgreSQL
-the database at DATABASE_URL is used, in a database of its own that is dropped again, or else an
-embedded server that lives as long as the run.
+same run, alternating, and rates are of CPU seconds; wall seconds stand beside them. What rests on
+PostgreSQL is measured by `log_postgres`.
 """
 
-import os
 import random
-import shutil
 import statistics
 import sys
-import tempfile
 import time
-import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
 
 import pymerkle
 
-from registry.log.core import canonical, merkle
+from registry.log.core import merkle
 from tests.bench.report import QUICK, at_least, at_most, report, say
 
 LEAVES = 100_000 if QUICK else 1_000_000
 ROUNDS = 5
 PROOFS = 2_000
-EVENTS = 20_000 if QUICK else 100_000
 ENTRIES = [b"entry %016d" % n for n in range(LEAVES)]
 
 
@@ -91,81 +83,37 @@ def proof_figures() -> dict[str, float]:
         "consistency_us": lambda: [tree.consistency_proof(n) for n in sizes],
         "verify_consistency_us": verify_extended,
     }
+    theirs = peers()
+    work["pymerkle_inclusion_us"] = lambda: [theirs.prove_inclusion(n + 1) for n in indices[:200]]
+    counts = {"pymerkle_inclusion_us": 200}
     return {
-        name: statistics.median(measured(call)[0] for _ in range(ROUNDS)) / PROOFS * 1e6
+        name: statistics.median(measured(call)[0] for _ in range(ROUNDS))
+        / counts.get(name, PROOFS)
+        * 1e6
         for name, call in work.items()
     }
 
 
-def drain_figures() -> dict[str, float]:
-    """Entries per second from the outbox to a signed checkpoint on PostgreSQL.
+def postgres_figures() -> dict[str, float]:
+    """What needs a database. (Django is set up only now: the figures above never load it.)"""
+    from tests.bench import log_postgres  # noqa: PLC0415
 
-    (Django is set up only now: the figures above are of code that never loads it.)
-    """
-    own_server = "DATABASE_URL" not in os.environ
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-    import django  # noqa: PLC0415
-    from django.conf import settings  # noqa: PLC0415
-    from django.db import connection, connections  # noqa: PLC0415
-
-    from registry.local import env  # noqa: PLC0415
-    from registry.local.postgres import Server  # noqa: PLC0415
-
-    django.setup()
-    with ExitStack() as stack:
-        if own_server:
-            home = Path(tempfile.mkdtemp(prefix="kyodaku-bench-"))
-            stack.callback(shutil.rmtree, home, ignore_errors=True)
-            server = stack.enter_context(Server(home, durable=True))
-            connections["default"].settings_dict.update(env.database(server.url))
-        name = connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-        stack.callback(connection.creation.destroy_test_db, name, verbosity=0)
-        settings.LOG_EXPORT_DIR = None
-        return _drain()
-
-
-def _drain() -> dict[str, float]:
-    from django.db import connection  # noqa: PLC0415
-
-    from registry.log import models, sequencer  # noqa: PLC0415
-
-    signers = sequencer.load_signers()
-    with (
-        connection.cursor() as cursor,
-        cursor.copy("COPY log_outbox (id, payload, created) FROM STDIN") as copy,
-    ):
-        for n in range(EVENTS):
-            copy.write_row((uuid.UUID(int=n), _payload(n), "2026-01-01T00:00:00Z"))
-    say(f"draining {EVENTS:,} events")
-
-    def drain() -> None:
-        while sequencer.sequence_once(signers):
-            pass
-
-    cpu, wall = measured(drain)
-    done = models.Entry.objects.count()
-    if done != EVENTS:
-        raise RuntimeError(f"{done} of {EVENTS} events were sequenced")
-    return {
-        "drained": float(done),
-        "drain_per_wall_s": done / wall,
-        "drain_per_python_cpu_s": done / cpu,
-    }
-
-
-def _payload(n: int) -> bytes:
-    """An event of about 500 bytes."""
-    event_id = f"evt_{uuid.UUID(int=n).hex}"
-    event = {"v": 1, "id": event_id, "type": "bench.made", "at": "2026-01-01T00:00:00.000Z"}
-    return canonical.dumps({**event, "data": {"fill": "x" * 380}})
+    with log_postgres.database():
+        found = log_postgres.proof_figures([merkle.leaf_hash(entry) for entry in ENTRIES])
+        found |= log_postgres.drain_figures()
+        return found | log_postgres.live_figures()
 
 
 def main() -> int:
     """Measure, print, and say by the exit status whether the bars are held."""
-    figures = append_figures() | proof_figures() | drain_figures()
+    figures = append_figures() | proof_figures() | postgres_figures()
     bars = {
         "append_ratio": at_least(figures["append_ratio"], 5),
         "inclusion_us": at_most(figures["inclusion_us"], 50),
+        "pg_inclusion_cpu_ms": at_most(figures["pg_inclusion_cpu_ms"], 2),
+        "drain_per_s": at_least(figures["drain_per_s"], 12_000),
+        "live_per_s": at_least(figures["live_per_s"], 1_500),
+        "live_p99_ms": at_most(figures["live_p99_ms"], 300),
     }
     return report("log", {key: round(value, 3) for key, value in figures.items()}, bars)
 

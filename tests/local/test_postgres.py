@@ -168,3 +168,22 @@ def test_the_queue_is_installed_once(server):
     assert not broker.install(server.url)
     assert execute(server, "SELECT count(*) > 50 FROM pg_proc WHERE proname <> ''") == (True,)
     assert execute(server, "SELECT pgmq.create('probe') IS NOT NULL") == (True,)
+
+
+def test_a_start_waits_for_what_a_dead_server_left_running(home, tmp_path, monkeypatch):
+    """Its last processes still write to the data; a second server beside them would ruin it."""
+    with Server(home, durable=False) as first:
+        data, user = first.data, first.user
+    monkeypatch.setattr(postgres, "STOP_SECONDS", 0.5)
+    program = Path("/var/tmp") / f"postgres-{os.getpid()}"  # noqa: S108 - where any user may run it
+    shutil.copy(shutil.which("sleep"), program)
+    left = subprocess.Popen([program, "60"], cwd=data, **postgres.child.as_user(user))
+    try:
+        with pytest.raises(Problem, match=str(left.pid)):
+            Server(home, durable=False).start()
+    finally:
+        left.kill()
+        left.wait()
+        program.unlink()
+    with Server(home, durable=False) as again:
+        assert execute(again, "SELECT 1") == (1,)

@@ -675,7 +675,7 @@ def test_the_checkpoint_is_exported_after_its_tiles_and_no_half_file_stays(
 
     def noted(path, data):
         order.append(path.name)
-        write(path, data)
+        return write(path, data)
 
     monkeypatch.setattr(export, "_write", noted)
     sequence(signers, 3)

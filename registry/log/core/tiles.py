@@ -126,6 +126,10 @@ class TileNodes:
         self._read = read
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
 
+    def data(self, level: int, n: int) -> bytes:
+        """Return a whole tile's data; a `TileReader` that reads each tile once."""
+        return b"".join(self._tile(level, n))
+
     def __call__(self, level: int, index: int) -> bytes:
         """Return the complete subtree hash at (level, index); `bad_tile` if its tile is short."""
         tile_level, inner = divmod(level, HEIGHT)
