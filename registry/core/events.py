@@ -11,6 +11,7 @@ from typing import Final
 
 # type: (Japanese, English), for the ledger page.
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "log.origin_opened": ("台帳を新しい名前で継続", "log continued under a new origin"),
     "credential.enrolled": ("承認用の鍵を登録", "approval key enrolled"),
     "credential.retired": ("承認用の鍵を無効化", "approval key retired"),
     "wishes.changed": ("本人の決まりを変更", "a talent's own rules changed"),

@@ -36,7 +36,7 @@ def append(event_type: str, data: Mapping[str, Any], *, at: datetime | None = No
     now = timezone.now()
     key = _ordered_uuid(now)
     event_id = f"evt_{key.hex}"
-    payload = _payload(event_id, event_type, data, at or now)
+    payload = entry_bytes(event_id, event_type, data, at or now)
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO log_outbox (id, payload, created) VALUES (%s, %s, %s)",
@@ -56,8 +56,8 @@ def _ordered_uuid(now: datetime) -> uuid.UUID:
     return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)  # variant
 
 
-def _payload(event_id: str, event_type: str, data: Mapping[str, Any], at: datetime) -> bytes:
-    """Return the leaf's bytes: JCS of v, id, type, at, data. Members are only ever added."""
+def entry_bytes(event_id: str, event_type: str, data: Mapping[str, Any], at: datetime) -> bytes:
+    """Return a leaf's bytes: JCS of v, id, type, at, data. Members are only ever added."""
     event = {
         "v": 1,
         "id": event_id,

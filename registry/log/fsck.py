@@ -15,7 +15,7 @@ from typing import Any, Final
 from cryptography import x509
 from django.db import connection
 
-from registry.log import models, subjects
+from registry.log import models, origins, subjects
 from registry.log.append import timestamp
 from registry.log.core import canonical, checkpoint, merkle, tiles
 from registry.log.core import timestamp as rfc3161
@@ -75,7 +75,7 @@ class _Recorded:
     """Walks the recorded checkpoints in order of size, beside the growing tree."""
 
     def __init__(self, vkeys: Sequence[str]) -> None:
-        self._vkeys = vkeys
+        self._pins = origins.Pins(vkeys)
         self._rows = _checkpoint_rows()
         self._next = next(self._rows, None)
         self._last = 0
@@ -99,7 +99,7 @@ class _Recorded:
         if self._unsigned is not None:
             raise _checkpoint(self._unsigned, f"not signed, and {row.size} after it is")
         try:
-            signed = verify_checkpoint(row.note, self._vkeys)
+            signed = verify_checkpoint(row.note, self._pins.at(row.size))
         except VerificationError as error:
             raise _checkpoint(row.size, str(error)) from error
         if signed != Checkpoint(signed.origin, row.size, bytes(row.root)):

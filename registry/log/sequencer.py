@@ -25,7 +25,7 @@ from django.db import (
 )
 from django.utils import timezone
 
-from registry.log import anchors, export, keyfiles, models, rows, selectors, witnesses
+from registry.log import anchors, export, keyfiles, models, origins, rows, selectors, witnesses
 from registry.log.core import keys, merkle, subjects, tiles
 from registry.log.core.checkpoint import Checkpoint, LogSigners, verify_checkpoint
 from registry.log.core.errors import VerificationError
@@ -90,6 +90,7 @@ def run(signers: LogSigners, stop: threading.Event, *, interval: float = 0.1) ->
 
 
 def _check_start(signers: LogSigners) -> None:
+    origins.require_opened(signers)
     check_history(signers)
     witnesses.refuse_smaller(witnesses.policy(), signers, rows.tree_size(), at=int(time.time()))
 
