@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from registry.local import broker, env, processes, secret
+from registry.local import broker, env, processes, roles, secret
 from registry.local.postgres import Server
 from registry.local.problems import Problem
 from registry.local.processes import ROOT, Supervisor, manage
@@ -155,7 +155,7 @@ def _up(options: argparse.Namespace) -> int:
         say("Keys, tables, static files …")
         _prepare(supervisor, url, "--worker")
         say("Sequencer, workers, web …")
-        _start(supervisor, port)
+        _start(supervisor, port, _bound(supervisor, url))
         address = supervisor.env["KYODAKU_PUBLIC_URL"]
         say(f"Ready after {time.monotonic() - begun:.1f} s: {address}")
         code = 0 if options.no_demo else _demonstration(supervisor, options)
@@ -165,10 +165,26 @@ def _up(options: argparse.Namespace) -> int:
         return _stay(supervisor, address)
 
 
-def _start(supervisor: Supervisor, port: int) -> None:
+def _bound(supervisor: Supervisor, url: str) -> str:
+    """Bind our programs to roles of the embedded database; return the sequencer's address.
+
+    A database that somebody else runs has the roles that they gave it.
+    """
+    if os.environ.get("DATABASE_URL", "").strip():
+        return url
+    roles.create(url)
+    names = (f"--application={roles.APPLICATION}", f"--sequencer={roles.SEQUENCER}")
+    supervisor.once("roles", manage("log_roles", *names))
+    if not os.environ.get("CELERY_BROKER_URL"):
+        roles.lend_queue(url)
+    supervisor.env = {**supervisor.env, "DATABASE_URL": roles.taken_on(url, roles.APPLICATION)}
+    return roles.taken_on(url, roles.SEQUENCER)
+
+
+def _start(supervisor: Supervisor, port: int, sequencer_url: str) -> None:
     log = supervisor.log
     supervisor.start(
-        processes.sequencer(),
+        processes.sequencer(sequencer_url),
         processes.worker("worker", "default", processes=1, log=log("worker"), beat=True),
         processes.worker("gpu", "gpu", processes=1, log=log("gpu")),
         processes.web(port, host=urlsplit(supervisor.env["KYODAKU_PUBLIC_URL"]).netloc),

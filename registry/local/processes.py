@@ -38,6 +38,7 @@ class Program:
     patience: float = 60.0
     stop_seconds: float = 20.0
     orphaned: signal.Signals = signal.SIGTERM
+    env: Mapping[str, str] = field(default_factory=dict)  # beside the supervisor's
 
 
 Group = list[tuple[Program, subprocess.Popen[bytes]]]  # started, and stopped, together
@@ -73,7 +74,11 @@ class Supervisor:
         for program in programs:
             log = self._fresh_log(program.name)
             process = child.start(
-                program.command, log=log, ends_with=program.orphaned, env=self.env, cwd=ROOT
+                program.command,
+                log=log,
+                ends_with=program.orphaned,
+                env={**self.env, **program.env},
+                cwd=ROOT,
             )
             group.append((program, process))
         for program in programs:
@@ -182,9 +187,9 @@ def manage(*arguments: str) -> list[str | Path]:
     return [sys.executable, ROOT / "manage.py", *arguments]
 
 
-def sequencer() -> Program:
-    """The one process that turns the outbox into signed checkpoints."""
-    return Program("sequencer", manage("sequencer"), ready=survived(2.0))
+def sequencer(url: str) -> Program:
+    """The one process that turns the outbox into signed checkpoints; `url` is its database."""
+    return Program("sequencer", manage("sequencer"), ready=survived(2.0), env={"DATABASE_URL": url})
 
 
 def worker(name: str, queue: str, *, processes: int, log: Path, beat: bool = False) -> Program:
