@@ -5,7 +5,7 @@ export OMP_NUM_THREADS := 1
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token bench-trainer hammer log-chaos mutants \
+.PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token bench-trainer chaos hammer log-chaos mutants \
         conformance fuzz e2e messages db
 
 help: ## this list
@@ -49,6 +49,8 @@ bench-token: ## how fast a worker checks a consent token (QUICK=1: under a minut
 
 bench-trainer: ## what a LoRA on the tiny base changes, and for whom (QUICK=1 for daily use)
 	@$(PY) -m tests.bench.bench_trainer
+
+chaos: log-chaos hammer ## everything that kills and hammers
 
 hammer: ## ten minutes of writers and of readers who check every proof (QUICK=1: 20 seconds)
 	@$(PY) -m tests.chaos.hammer_log

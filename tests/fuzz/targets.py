@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
@@ -19,7 +20,7 @@ from registry.core import jose, status_list, tokens
 from registry.core.approvals import Approval
 from registry.core.grants import Grant
 from registry.core.tokens import Claims
-from registry.log.core import canonical, merkle, tiles, tlog_proof
+from registry.log.core import canonical, merkle, tiles, timestamp, tlog_proof, witness
 from registry.log.core.checkpoint import (
     LogSigners,
     VerifierKey,
@@ -32,6 +33,7 @@ from registry.log.core.errors import VerificationError
 from registry.log.core.tlog_proof import TlogProof, format_proof
 from tests.core import pack_world
 from tests.core.pack_world import World, signer
+from tests.tsa import Tsa
 
 ENTRIES: Final = 300
 
@@ -142,6 +144,29 @@ def tile_path(data: bytes) -> None:
         return
     spelled = tiles.entries_path(n, width) if level is None else tiles.tile_path(level, n, width)
     assert spelled == text
+
+
+def submission(data: bytes) -> None:
+    """A request to a witness: what was read is the whole of it, and any answer is one of six."""
+    text = _text(data)
+    pins = {pack_world.LOG_ORIGIN: log_signers().vkeys()}
+    answer = witness.decide(text, pins, lambda _origin: None)
+    assert not isinstance(answer, witness.Denial) or answer.status in {400, 403, 404, 409, 422}
+    with suppress(VerificationError):
+        read = witness.parse_submission(text)
+        assert witness.format_submission(read.old, read.proof, read.note) == text
+
+
+def stamp(data: bytes) -> None:
+    """A time stamp from anybody never verifies over what it was not made for."""
+    with suppress(VerificationError):
+        timestamp.verify(data, honest_note(), [_stamps().root])
+        raise AssertionError("a mutated stamp verified over another note")
+
+
+@cache
+def _stamps() -> Tsa:
+    return Tsa()
 
 
 def bundle(data: bytes) -> None:
@@ -291,6 +316,19 @@ def _paths() -> list[bytes]:
     return [text.encode() for text in found + [tiles.entries_path(n, 255) for n in numbers]]
 
 
+def _submissions() -> list[bytes]:
+    proof = tree().consistency_proof(7, ENTRIES)
+    return [
+        witness.format_submission(old, hashes, honest_note()).encode()
+        for old, hashes in ((0, []), (7, proof), (ENTRIES, []))
+    ]
+
+
+def _stamp_seeds() -> list[bytes]:
+    asked = timestamp.request("another note").as_bytes()
+    return [_stamps().respond(asked, at=datetime(2026, 4, 1, tzinfo=UTC))]
+
+
 def _bundles() -> list[bytes]:
     entries = leaf_entries()
     return [tiles.bundle(part) for part in (entries[:1], entries[:256], entries[256:], [b""])]
@@ -345,6 +383,8 @@ TARGETS: Final[Mapping[str, Target]] = {
     "proof": Target(proof, _proofs, (*_NOTE_WORDS, tlog_proof.HEADER, "index ", "extra ")),
     "pack": Target(pack, _packs, ("PK\x03\x04", "PK\x01\x02", "PK\x05\x06"), 262_144),
     "pack_file": Target(pack_file, _pack_files, ('"', "{", "}", "[", "]", ":", ",", "null", "1e9")),
+    "submission": Target(submission, _submissions, (*_NOTE_WORDS, "old ", "old 0\n\n")),
+    "stamp": Target(stamp, _stamp_seeds),
     "bundle": Target(bundle, _bundles),
     "tile": Target(tile, _tiles),
     "vkey": Target(vkey, _vkeys, ("+", "/"), 4_096),

@@ -21,7 +21,14 @@ from tests.fuzz import targets
 from tests.fuzz.targets import TARGETS, Target
 
 # What verifies signatures costs a thousand times as much as what reads a path.
-FEW = {"checkpoint": 400, "proof": 400, "pack": 400, "pack_file": 100, "payloads": 400}
+FEW = {
+    "submission": 1_000,
+    "checkpoint": 400,
+    "proof": 400,
+    "pack": 400,
+    "pack_file": 100,
+    "payloads": 400,
+}
 MANY = 3_000
 
 
