@@ -33,6 +33,7 @@ from registry.services.grants import TOKEN_STATUS
 # will be asked for. A signature is void with the grant that it was given to.
 SILENT: Final = frozenset(
     {
+        "log.origin_opened",
         "request.refused",
         "token.refused",
         "wishes.changed",

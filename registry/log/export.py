@@ -7,7 +7,7 @@ name first and then renamed, so a reader never sees half a file or a checkpoint 
 import os
 from pathlib import Path
 
-from registry.log import rows, selectors
+from registry.log import anchors, rows, selectors
 from registry.log.core import checkpoint as checkpoints
 from registry.log.core import merkle, tiles
 from registry.log.core.errors import VerificationError
@@ -17,12 +17,24 @@ def export(folder: Path, *, full: bool = False) -> int:
     """Write what the newest signed checkpoint needs and the folder lacks; return its size.
 
     What is already there is known from the folder's own checkpoint; `full` writes everything anew.
-    Returns 0 while nothing is signed.
+    Returns 0 while nothing is signed. Raises VerificationError `log_rolled_back` rather than put a
+    smaller checkpoint in the place of a larger one: it may be the only trace of what was lost.
     """
     newest = selectors.latest_checkpoint()
     if newest is None:
         return 0
-    old = 0 if full else _exported_size(folder)
+    note = exported_note(folder)
+    if note == newest.note and not full:
+        return newest.size
+    old = _size_of(note)
+    if old > newest.size:
+        raise VerificationError(
+            "log_rolled_back",
+            f"the exported checkpoint has {old} entries, this database signed {newest.size}. "
+            + anchors.ROLLED_BACK_ADVICE,
+        )
+    if full:
+        old = 0
     folders: set[Path] = set()
     for level, n, width in tiles.spans_since(old, newest.size):
         data = selectors.read_tile(level, n)[: width * merkle.HASH_BYTES]
@@ -44,8 +56,7 @@ def exported_note(folder: Path) -> str:
         return ""
 
 
-def _exported_size(folder: Path) -> int:
-    note = exported_note(folder)
+def _size_of(note: str) -> int:
     return checkpoints.parse_body(checkpoints.parse_note(note)[0]).size if note else 0
 
 

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from registry.log import models, sequencer
-from registry.log.append import _ordered_uuid, _payload
+from registry.log.append import _ordered_uuid, entry_bytes
 from registry.log.core.checkpoint import LogSigners
 from tests.conformance import reader
 from tests.conformance.reader import Reader, root_of_path, roots_of_consistency
@@ -45,7 +45,7 @@ def fill(count: int) -> None:
         for n in range(count):
             key = _ordered_uuid(now)
             data = {"n": n, "pad": "x" * (n * 7 % 300)}
-            copy.write_row((key, _payload(f"evt_{key.hex}", "a.b", data, now), now))
+            copy.write_row((key, entry_bytes(f"evt_{key.hex}", "a.b", data, now), now))
 
 
 def test_the_reader_shares_no_code_with_the_log():

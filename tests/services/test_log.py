@@ -694,6 +694,28 @@ def test_a_full_export_brings_back_a_lost_file(signers, folder):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("full", [False, True])
+def test_a_restored_backup_does_not_replace_what_was_exported(signers, folder, full):
+    """Nothing waits and nothing is unsigned, so no check before the export would have run."""
+    sequence(signers, 3)
+    backup = transaction.savepoint()
+    sequence(signers, 5)
+    note = export.exported_note(folder)
+    transaction.savepoint_rollback(backup)
+    assert code(sequencer.sequence_once, signers) == "log_rolled_back"
+    with pytest.raises(VerificationError, match="log_new_origin"):
+        export.export(folder, full=full)
+    assert export.exported_note(folder) == note
+
+
+@pytest.mark.django_db
+def test_a_pass_with_nothing_new_writes_nothing(signers, folder, monkeypatch):
+    sequence(signers, 3)
+    monkeypatch.setattr(export, "_write", crashing)
+    assert sequencer.sequence_once(signers) == 0
+
+
+@pytest.mark.django_db
 def test_nothing_is_exported_before_the_first_checkpoint(folder):
     assert export.export(folder) == 0
     assert not folder.exists()
