@@ -30,10 +30,13 @@ from registry.core.terms import Terms
 from registry.core.vocabulary import CATEGORIES, label
 from registry.log import selectors as log
 from registry.log.core.errors import VerificationError
-from registry.services import keyring
-from registry.views.base import locale, said, viewer
+from registry.services import keyring, throttle
+from registry.services.throttle import VERIFY_ADDRESS, VERIFY_ALL
+from registry.views.base import address, locale, said, viewer
 
 _ZIP: Final = b"PK\x03\x04"
+# Held in memory while it is looked at. People signed in may ask about larger files.
+MAX_STRANGERS_BYTES: Final = 1 << 29
 
 
 @require_http_methods(["GET", "POST"])
@@ -41,15 +44,41 @@ def verify(request: HttpRequest) -> HttpResponse:
     """V: one box. A LoRA is recognised, an evidence pack is verified step by step."""
     context: dict[str, Any] = {}
     file = request.FILES.get("file")
-    if request.method == "POST" and isinstance(file, UploadedFile):
+    refusal = _bounded(request, file) if isinstance(file, UploadedFile) else None
+    if refusal is not None:
+        context = {"refused": said(refusal), **_limit(refusal)}
+    elif request.method == "POST" and isinstance(file, UploadedFile):
         data = file.read()
         context = _pack(data) if data.startswith(_ZIP) else _lora(request, data)
         context["name"] = file.name
     elif request.method == "POST":
         context = {"empty": True}
-    response = render(request, "audit/verify.html", context | {"now": timezone.now()})
+    status = 200 if refusal is None else 429 if refusal.kind == "too_many" else 413
+    shown = context | {"now": timezone.now()}
+    response = render(request, "audit/verify.html", shown, status=status)
     response["Cache-Control"] = "no-store"
+    if refusal is not None and refusal.kind == "too_many":
+        response["Retry-After"] = refusal.detail
     return response
+
+
+def _limit(refusal: Refusal) -> dict[str, object]:
+    """How long to wait, or how large a file may be."""
+    if refusal.kind == "too_many":
+        return {"minutes": (int(refusal.detail) + 59) // 60}
+    return {"limit": refusal.detail}
+
+
+def _bounded(request: HttpRequest, file: UploadedFile[Any]) -> Refusal | None:
+    """What a stranger may ask of us: a file of some size, some times. People signed in are known,
+    and are not counted."""
+    if viewer(request) is not None:
+        return None
+    if file.size is None or file.size > MAX_STRANGERS_BYTES:
+        return Refusal("malformed", f"more than {MAX_STRANGERS_BYTES >> 20} MiB")
+    now, who = timezone.now(), address(request)
+    mine = throttle.take(VERIFY_ADDRESS, who, at=now)
+    return mine or throttle.take(VERIFY_ALL, "", at=now)
 
 
 def _lora(request: HttpRequest, data: bytes) -> dict[str, Any]:

@@ -14,14 +14,18 @@ from registry.views import (
     keys,
     links,
     lists,
+    login,
+    problems,
     receipts,
     wishes,
 )
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
-    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", login.Login.as_view(), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("problems/", problems.problems, name="problems"),
+    path("problems/<slug:code>", problems.problem, name="problem"),
     path("agency/", lists.inbox, name="agency-inbox"),
     path("models/", catalogue.models, name="models"),
     path("models/<str:model_id>", catalogue.model, name="model"),

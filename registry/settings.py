@@ -94,6 +94,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "registry.middleware.NulIsNothing",
 ]
 
 ROOT_URLCONF = "registry.urls"
@@ -173,6 +174,7 @@ CELERY_BEAT_SCHEDULE = {
     "stamp": {"task": "registry.stamp_log", "schedule": 3600.0},  # asks once a day, and on failure
     "licences": {"task": "registry.licence_sweep", "schedule": 60.0},
     "letters": {"task": "registry.send_letters", "schedule": 60.0},
+    "throttles": {"task": "registry.sweep_throttles", "schedule": 3600.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 
@@ -259,7 +261,8 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if LIVE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = LIVE
 # Behind a proxy that sets it; never believed without being told, a client could send it.
-if env.flag("KYODAKU_BEHIND_PROXY", default=False):
+BEHIND_PROXY = env.flag("KYODAKU_BEHIND_PROXY", default=False)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from registry.log import timestamps
-from registry.services import drift, grants, letters, mailing
+from registry.services import drift, grants, letters, mailing, throttle
 
 
 @shared_task(name="registry.expire_grants", ignore_result=True)
@@ -32,3 +32,9 @@ def send_letters() -> None:
     """Queue the reminders that are due, then send what is due."""
     letters.reminders_queue()
     mailing.letters_send()
+
+
+@shared_task(name="registry.sweep_throttles", ignore_result=True)
+def sweep_throttles() -> None:
+    """Delete the counters whose window is over."""
+    throttle.sweep(at=timezone.now())

@@ -133,25 +133,7 @@ def _events(delivery: Delivery) -> Iterator[str]:
 
 
 def _token_entries(delivery: Delivery) -> list[Entry]:
-    """`token.minted` and `token.redeemed`, by the token's id, from grant to admission."""
-    job = delivery.lora.job
-    made, admitted = (
-        log.entry_by_event(job.grant.made_event),
-        log.entry_by_event(job.admitted_event),
-    )
-    if made is None or admitted is None:
-        raise TimeoutError("the case's events are not all in the log yet")
-    rows = Entry.objects.filter(
-        event_type__in=("token.minted", "token.redeemed"),
-        index__gt=made.index,
-        index__lt=admitted.index + _SAME_TRANSACTION,
-    )
-    return [row for row in rows if _jti(row) == job.token_jti]
-
-
-# Entries of the transaction of an admission may stand a little behind it, between others.
-_SAME_TRANSACTION: Final = 1000
-
-
-def _jti(entry: Entry) -> object:
-    return canonical.loads(bytes(entry.payload))["data"].get("jti")
+    """`token.minted` and `token.redeemed`, by the token's id. Both were appended before the
+    admission, whose entry was waited for."""
+    named = log.entries_about(delivery.lora.job.token_jti)
+    return list(named.filter(event_type__in=("token.minted", "token.redeemed")).order_by("index"))

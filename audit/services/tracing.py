@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import numpy as np
@@ -36,6 +36,7 @@ How = Literal["file", "tensors", "watermark", "lineage"]
 # near enough to be looked into by a person.
 Band = Literal["exact", "certain", "possible"]
 FPR: Final = 1e-9
+AGAIN: Final = timedelta(days=1)
 # Rows and columns of one layer (the largest known has 24,576), of all shapes together, and the
 # cubes of all ranks (800 layers of rank 256).
 MAX_SIDES: Final = 2**15
@@ -162,10 +163,14 @@ def _number(artefact: bytes) -> int:
 
 
 def _record(found: Trace, digest: str, by: Person | None, at: datetime) -> None:
-    """One row and one entry for each licence that the file falls under."""
+    """One row and one entry for each licence that the file falls under, once a day for one file:
+    asking again proves nothing new, and anybody may ask."""
     with transaction.atomic():
         for delivery in _named(found):
             lora = found.lora if delivery is None else delivery.lora
+            known = TraceFound.objects.filter(file_sha256=digest, lora=lora, delivery=delivery)
+            if known.filter(how=found.how, found_at__gt=at - AGAIN).exists():
+                continue
             row = TraceFound(
                 file_sha256=digest,
                 how=found.how,

@@ -1,7 +1,7 @@
 """Every "no" of the HTTP API, in one shape: RFC 9457 problem details, in Japanese or English.
 
-Not a stage. The sentences come from `registry.core.refusals`; the few that only HTTP knows are
-here.
+Not a stage. The sentences come from `registry.core.refusals`, the few that only HTTP knows from
+`registry.core.http_problems`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.core import http_problems
 from registry.core.refusals import CODES, Explanation, Locale, Refusal, explain
 from registry.core.terms import Problem
 from registry.log.core.errors import VerificationError
@@ -63,67 +64,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "key_unavailable": 410,
     "link_expired": 410,
     "registry_unreachable": 503,
+    "too_many": 429,
     "engine_missing": 503,
-}
-
-# code: (status, ja what, ja next, en what, en next)
-_HTTP: Final[Mapping[str, tuple[int, str, str, str, str]]] = {
-    "bad_request": (
-        400,
-        "リクエストを読み取れません。",
-        "JSONの書式を確かめてください。",
-        "The request cannot be read.",
-        "Check that the body is well-formed JSON.",
-    ),
-    "not_authenticated": (
-        401,
-        "ログインまたはAPIキーが必要です。",
-        "Authorization: Bearer に有効なAPIキーを指定してください。",
-        "You must log in or present an API key.",
-        "Send a valid API key as Authorization: Bearer.",
-    ),
-    "forbidden": (
-        403,
-        "この操作は許されていません。",
-        "その組織の担当者に依頼してください。",
-        "You may not do this.",
-        "Ask somebody who acts for that organisation.",
-    ),
-    "not_found": (
-        404,
-        "見つかりません。",
-        "アドレスと、見てよいものかどうかを確かめてください。",
-        "There is nothing here.",
-        "Check the address and that it is yours to see.",
-    ),
-    "method_not_allowed": (
-        405,
-        "このアドレスでは使えないメソッドです。",
-        "APIの説明を確かめてください。",
-        "This method cannot be used here.",
-        "See the API's description.",
-    ),
-    "unsupported_media": (
-        415,
-        "この形式のデータは受け取れません。",
-        "Content-Type を確かめてください。",
-        "Data of this type is not accepted.",
-        "Check the Content-Type.",
-    ),
-    "idempotency_running": (
-        409,
-        "同じ Idempotency-Key のリクエストを処理中です。",
-        "少し待ってからもう一度送ってください。",
-        "A request with this Idempotency-Key is still running.",
-        "Wait a moment and send it again.",
-    ),
-    "idempotency_reused": (
-        422,
-        "この Idempotency-Key は別の内容で使われています。",
-        "新しい内容には新しいキーを使ってください。",
-        "This Idempotency-Key was used for another request.",
-        "Use a new key for new content.",
-    ),
 }
 
 _OF_EXCEPTION: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -175,9 +117,8 @@ def invalid(errors: Mapping[str, Any], *, instance: str = "") -> Response:
 
 def http(code: str, *, instance: str = "") -> Response:
     """The answer for what only HTTP knows, by its code in this module's table."""
-    status, what_ja, next_ja, what_en, next_en = _HTTP[code]
-    texts = Explanation(what_ja, next_ja) if locale() == "ja" else Explanation(what_en, next_en)
-    return _response(code, status, texts, instance=instance)
+    status = http_problems.TEXTS[code][0]
+    return _response(code, status, http_problems.explain(code, locale()), instance=instance)
 
 
 def handler(error: Exception, context: Mapping[str, Any]) -> Response | None:

@@ -136,6 +136,12 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The status list is stale, so it is unknown whether the grant still holds.",
         "Check the connection to the registry and the clock; nothing runs until it is fresh.",
     ),
+    "too_many": (
+        "短い時間に何度も試されたため、しばらく受け付けません。",
+        "表示された時間が過ぎてから、もう一度お試しください。",
+        "Too many attempts in a short time, so none is taken for a while.",
+        "Try again after the time that is shown.",
+    ),
     "registry_unreachable": (
         "登録簿につながらないため、学習を続けられません。",
         "ネットワークと登録簿の稼働を確かめてください。",

@@ -44,6 +44,7 @@ from registry.models.standing import (
     Notice,
     RepresentationClaim,
 )
+from registry.models.throttle import Throttle
 
 __all__ = [
     "AccessLink",
@@ -85,6 +86,7 @@ __all__ = [
     "SeenProof",
     "StageName",
     "Talent",
+    "Throttle",
     "Token",
     "TrainingRequest",
     "UsedForm",

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -34,6 +35,14 @@ def viewer(request: HttpRequest) -> Person | None:
     if not request.user.is_authenticated:
         return None
     return Person.objects.filter(user_id=request.user.pk).first()
+
+
+def address(request: HttpRequest) -> str:
+    """Where a request comes from; behind a proxy, what that proxy added last."""
+    seen = str(request.META.get("REMOTE_ADDR", ""))
+    if settings.BEHIND_PROXY:
+        seen = request.headers.get("X-Forwarded-For", seen).rpartition(",")[2].strip()
+    return seen[:64]
 
 
 def signed_in(view: View) -> View:
