@@ -62,6 +62,15 @@ class Approval:
         return canonical.digest(FORMAT, self.to_payload())
 
 
+def bundle_digest(approvals: Iterable[Approval]) -> bytes:
+    """All approvals of a grant as the log's `grant.made` names them, in whatever order they came.
+
+    An assertion does not cover its own id and time; the log does, once the grant is made.
+    """
+    payloads = sorted((a.to_payload() for a in approvals), key=lambda p: (p["party_id"], p["by"]))
+    return canonical.digest("kyodaku/approvals/v1", payloads)
+
+
 def thumbprint(cose_key: bytes) -> str:
     """SHA-256 of the COSE key's bytes, hex: how a grant names a key."""
     return hashlib.sha256(cose_key).hexdigest()
@@ -173,16 +182,22 @@ def verify_all(
 ) -> Mapping[tuple[str, str], Approval]:
     """Every party signed, each with a key of its own; returns the approvals by party and capacity.
 
-    Raises `VerificationError`: the codes of `verify`, `approval_missing:{by}`, or `bad_signature`
-    when one key stands for two parties (the same person twice).
+    Raises `VerificationError` with the code of the first step that fails:
+
+    (1) each approval verifies (the codes of `verify`);
+    (2) no key stands for two parties, or one person would have signed twice: `bad_signature`;
+    (3) nobody is missing: `approval_missing:{by}`.
     """
     verified: dict[tuple[str, str], Approval] = {}
     holders: dict[str, str] = {}
     for approval in approvals:
+        # (1)
         party, key = _verify(approval, grant, trust)
+        # (2)
         if holders.setdefault(key, party.party_id) != party.party_id:
             raise VerificationError("bad_signature", "one key for two parties")
         verified[party.party_id, party.by] = approval
+    # (3)
     absent = missing(grant, verified)
     if absent:
         raise VerificationError(absent[0].code, absent[0].detail)

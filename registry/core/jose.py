@@ -29,7 +29,7 @@ def sign_with(
     header: Mapping[str, Any], claims: Mapping[str, Any], signer: keys.Ed25519Signer
 ) -> str:
     """RFC 7515 7.1, with the signer as the only thing that ever sees a private key."""
-    text = f"{canonical.b64u(canonical.dumps(header))}.{canonical.b64u(canonical.dumps(claims))}"
+    text = f"{_segment(header)}.{_segment(claims)}"
     return f"{text}.{canonical.b64u(signer.sign(text.encode()))}"
 
 
@@ -62,7 +62,7 @@ def read(token: str, *, typ: str, pinned: Mapping[str, bytes]) -> dict[str, Any]
 
     Raises `VerificationError`: `malformed`, `unknown_key`, `bad_signature`.
 
-    (1) size, three segments, strict base64url and JSON;
+    (1) size, three segments, strict base64url and JSON, in its canonical spelling;
     (2) the header holds `alg`, `typ`, `kid` and nothing else: no `jku x5u jwk x5c crit`;
     (3) `alg` and `typ` are the expected ones, `kid` is pinned;
     (4) the signature verifies under that key.
@@ -79,7 +79,12 @@ def read(token: str, *, typ: str, pinned: Mapping[str, bytes]) -> dict[str, Any]
     if raw is None:
         raise VerificationError("unknown_key", str(header["kid"])[:64])
     # (4)
-    return verified_claims(token, raw)
+    payload = _verified(token, raw)
+    claims = _object(payload, "claims")
+    # What we sign is canonical: one content, one text. A reordered copy was not made here.
+    if canonical.dumps(claims) != payload or not token.startswith(_segment(header) + "."):
+        raise VerificationError("malformed", "not in its canonical spelling")
+    return claims
 
 
 def verified_claims(token: str, raw: bytes) -> dict[str, Any]:
@@ -87,6 +92,11 @@ def verified_claims(token: str, raw: bytes) -> dict[str, Any]:
 
     Raises `VerificationError`: `malformed`, `bad_signature`.
     """
+    return _object(_verified(token, raw), "claims")
+
+
+def _verified(token: str, raw: bytes) -> bytes:
+    """The payload's bytes, once the signature verifies."""
     parts = token.split(".")
     if len(parts) != 3:
         raise VerificationError("malformed", "not a compact JWS")
@@ -100,4 +110,8 @@ def verified_claims(token: str, raw: bytes) -> dict[str, Any]:
         key.verify(signature, token.rpartition(".")[0].encode())
     except InvalidSignature as error:
         raise VerificationError("bad_signature", "JWS") from error
-    return _object(payload, "claims")
+    return payload
+
+
+def _segment(value: Mapping[str, Any]) -> str:
+    return canonical.b64u(canonical.dumps(value))

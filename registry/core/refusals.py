@@ -106,6 +106,12 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "A test key or test token cannot be used in live mode.",
         "Approve again with live keys (passkeys).",
     ),
+    "key_too_new": (
+        "承認に使われた鍵は登録されたばかりで、まだ使えません。",
+        "鍵の登録から待機時間が過ぎるまでお待ちください。",
+        "A key that approved was enrolled too recently to count yet.",
+        "Wait until the waiting time since its enrolment has passed.",
+    ),
     "replayed": (
         "このトークンは一度使われています。トークンは一回しか使えません。",
         "学習をやり直すには、同じ許諾の残り回数の中で新しいトークンを受けてください。",

@@ -24,6 +24,7 @@ BITS: Final = 2
 CAPACITY: Final = 2**16
 VALID, REVOKED, PAUSED, WITHDRAWN = range(4)
 _CODES: Final = {REVOKED: "revoked", PAUSED: "paused", WITHDRAWN: "withdrawn"}
+_MEMBERS: Final = frozenset({"sub", "iat", "exp", "ttl", "status_list"})
 _MAX_INFLATED: Final = 2**20
 
 
@@ -94,13 +95,16 @@ def verify(token: str, trust: TrustRoot, *, uri: str, at: datetime) -> StatusLis
     claims = jose.read(token, typ=TYPE, pinned=trust.status_keys)
     try:
         body = claims["status_list"]
-        issued, ends = int(claims["iat"]), int(claims["exp"])
+        issued, ends = claims["iat"], claims["exp"]
+        known = claims.keys() == _MEMBERS and body.keys() == {"bits", "lst"}
+        typed = all(type(n) is int and n >= 0 for n in (issued, ends, claims["ttl"]))
         lst = canonical.unb64u(body["lst"])
-        same = claims["sub"] == uri and body["bits"] == BITS
-    except (KeyError, TypeError, ValueError, VerificationError) as error:
+    except (KeyError, TypeError, AttributeError, VerificationError) as error:
         raise VerificationError("malformed", "status list") from error
+    if not known or not typed or body["bits"] != BITS or not isinstance(claims["sub"], str):
+        raise VerificationError("malformed", "status list")
     age = at.timestamp() - issued
     # 5 s of tolerance: two machines' clocks, not a grace period.
-    if not same or age > trust.status_max_age_s or age < -5 or at.timestamp() >= ends:
+    if claims["sub"] != uri or age > trust.status_max_age_s or age < -5 or at.timestamp() >= ends:
         raise VerificationError("status_stale", f"age {int(age)} s")
     return StatusList(uri=uri, issued_at=datetime.fromtimestamp(issued, UTC), lst=lst)

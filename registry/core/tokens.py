@@ -19,6 +19,7 @@ from registry.core import approvals as approvals_module
 from registry.core import clearance, grants, jose, status_list
 from registry.core.approvals import Approval
 from registry.core.grants import Grant, RecipeLimits
+from registry.core.ids import is_id
 from registry.core.refusals import Refusal
 from registry.core.terms import Terms
 from registry.core.trust import TrustRoot
@@ -155,6 +156,11 @@ class Claims:
             same = claims.to_payload() == payload
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a consent token: {error}") from error
+        texts: tuple[object, ...] = (claims.issuer, claims.audience, claims.job_id, claims.mode)
+        texts += (claims.jkt, claims.status_uri, claims.watermark_profile)
+        texts += tuple(v for k, v in vars(claims.run).items() if k in _RUN_WORDS)
+        if not is_id(claims.jti, "tok") or any(type(text) is not str for text in texts):
+            raise ValueError("not a consent token: ill-typed member")
         numbers = (claims.issued_at, claims.not_before, claims.expires_at, claims.status_index)
         numbers += tuple(v for k, v in vars(claims.run).items() if k not in _RUN_WORDS)
         # A member that the parser dropped or read otherwise would be signed but not enforced.
@@ -167,6 +173,8 @@ _RUN_WORDS: Final = frozenset({"method", "output_policy"})
 
 
 def _evidence(payload: Mapping[str, Any]) -> LogEvidence:
+    if type(payload["checkpoint"]) is not str:
+        raise TypeError("a checkpoint is text")
     return LogEvidence(
         checkpoint=payload["checkpoint"],
         grant=_leaf(payload["grant"]),
@@ -175,7 +183,10 @@ def _evidence(payload: Mapping[str, Any]) -> LogEvidence:
 
 
 def _leaf(payload: Mapping[str, Any]) -> Leaf:
-    return Leaf(payload["index"], payload["entry"], tuple(payload["proof"]))
+    leaf = Leaf(payload["index"], payload["entry"], tuple(payload["proof"]))
+    if type(leaf.index) is not int or any(type(x) is not str for x in (leaf.entry, *leaf.proof)):
+        raise TypeError("a leaf is an index, an entry and hashes")
+    return leaf
 
 
 def mint(claims: Claims, signer: Ed25519Signer) -> str:
@@ -253,8 +264,9 @@ def verify(
     (6) the grant holds as such: texts, term, base-model licences;
     (7) every party of the grant approved with a key of its own;
     (8) the status list is signed, fresh, and the token's bits are clear;
-    (9) the grant stands in the log, under a checkpoint signed by every pinned log key;
-    (10) so does the enrolment of every key that approved;
+    (9) the grant stands in the log with exactly these approvals, under a checkpoint signed by every
+    pinned log key;
+    (10) so does the enrolment of every key that approved, as its owner's and long enough ago;
     (11) the run keeps to the grant's limits and ends before its term.
     """
     # (1)
@@ -287,8 +299,12 @@ def verify(
     code = listed.code(claims.status_index)
     if code is not None:
         raise VerificationError(code, claims.jti)
-    # (9) (10)
-    _check_log(claims, trust)
+    # (9)
+    head = _head(claims.log.checkpoint, trust)
+    _check_grant(claims, head)
+    # (10)
+    for approval in claims.approvals:
+        _check_enrolment(approval, claims.log, head, trust, at)
     # (11)
     _refuse_first(within_limits(claims.run, claims.grant, at=at))
     return claims
@@ -309,16 +325,14 @@ def _check_times(claims: Claims, at: datetime) -> None:
         raise VerificationError("malformed", "lives too long")
 
 
-def _check_log(claims: Claims, trust: TrustRoot) -> None:
-    head = _head(claims.log.checkpoint, trust)
+def _check_grant(claims: Claims, head: checkpoint.Checkpoint) -> None:
     event = _included(claims.log.grant, head)
     if (
         event.get("type") != "grant.made"
         or event["data"].get("grant_digest") != claims.grant.digest().hex()
+        or event["data"].get("approvals") != approvals_module.bundle_digest(claims.approvals).hex()
     ):
         raise VerificationError("bad_signature", "the log holds another grant")
-    for approval in claims.approvals:
-        _check_enrolment(approval, claims.log, head, trust)
 
 
 def _head(note: str, trust: TrustRoot) -> checkpoint.Checkpoint:
@@ -335,7 +349,11 @@ def _head(note: str, trust: TrustRoot) -> checkpoint.Checkpoint:
 
 
 def _check_enrolment(
-    approval: Approval, log: LogEvidence, head: checkpoint.Checkpoint, trust: TrustRoot
+    approval: Approval,
+    log: LogEvidence,
+    head: checkpoint.Checkpoint,
+    trust: TrustRoot,
+    at: datetime,
 ) -> None:
     key = approvals_module.thumbprint(canonical.unb64u(approval.cose_key))
     leaf = log.enrolments.get(key)
@@ -353,6 +371,9 @@ def _check_enrolment(
     tested = data.get("assurance") != approvals_module.PASSKEY_ASSURANCE
     if trust.mode == "live" and tested:
         raise VerificationError("wrong_mode", "the log enrolled a test key")
+    # Time for its owner, who is told on the old contact, to say that this key is not hers.
+    if (at - _moment(event)).total_seconds() < trust.key_wait_s:
+        raise VerificationError("key_too_new", approval.party_id)
 
 
 def _included(leaf: Leaf, head: checkpoint.Checkpoint) -> dict[str, Any]:
@@ -370,6 +391,17 @@ def _included(leaf: Leaf, head: checkpoint.Checkpoint) -> dict[str, Any]:
     if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
         raise VerificationError("malformed", "log entry")
     return event
+
+
+def _moment(event: Mapping[str, Any]) -> datetime:
+    """When the log's entry says that it was written."""
+    try:
+        moment = datetime.fromisoformat(event["at"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise VerificationError("malformed", "log entry") from error
+    if moment.tzinfo is None:
+        raise VerificationError("malformed", "log entry")
+    return moment
 
 
 def redeemable_until(claims: Claims) -> datetime:

@@ -24,8 +24,9 @@ class TrustRoot:
     32-byte Ed25519 public key: one purpose each, so that a key stolen from one place signs nothing
     else. `log_vkeys` are C2SP verifier keys, all of which must have signed a checkpoint.
     `witness_vkeys` are those of its witnesses, of whom `witness_quorum` must have cosigned.
-    `origins` are the web origins at which people sign. `mode` is `test` or `live`; nothing of one
-    mode verifies in the other.
+    A key counts only `key_wait_s` seconds after the log enrolled it: the time in which its supposed
+    owner can object. `origins` are the web origins at which people sign. `mode` is `test` or
+    `live`; nothing of one mode verifies in the other.
     """
 
     issuer: str
@@ -40,6 +41,7 @@ class TrustRoot:
     status_max_age_s: int = 60
     witness_vkeys: tuple[str, ...] = ()
     witness_quorum: int = 0
+    key_wait_s: int = 0
 
     @property
     def checkpoint_vkeys(self) -> tuple[str, ...]:
@@ -62,6 +64,7 @@ class TrustRoot:
             "status_max_age_s": self.status_max_age_s,
             "witness_vkeys": list(self.witness_vkeys),
             "witness_quorum": self.witness_quorum,
+            "key_wait_s": self.key_wait_s,
         }
         return canonical.dumps(payload)
 

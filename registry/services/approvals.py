@@ -298,6 +298,11 @@ def _store(
     return rows[0]
 
 
+def _bundle(grant: Grant) -> str:
+    rows = selectors.approvals_of(grant)
+    return rules.bundle_digest(rules.Approval.from_payload(row.payload) for row in rows).hex()
+
+
 def _make(grant: Grant, at: datetime) -> None:
     """Everybody has signed: the grant holds from here."""
     core = selectors.core_grant(grant)
@@ -313,6 +318,7 @@ def _make(grant: Grant, at: datetime) -> None:
             "dataset_root": core.dataset_root,
             "base_models": [base.sha256 for base in core.base_models],
             "parties": [{"party_id": p.party_id, "by": p.by} for p in core.parties],
+            "approvals": _bundle(grant),
         },
         at=at,
     )

@@ -98,6 +98,7 @@ def trust_root() -> TrustRoot:
         settings.RP_ID,
         settings.STATUS_MAX_AGE,
         witnesses.policy(),
+        settings.NEW_KEY_WAIT_HOURS * 3600,
     )
 
 
@@ -115,6 +116,7 @@ def _trust_root(
     rp_id: str,
     status_max_age_s: int,
     policy: witnesses.Policy,
+    key_wait_s: int,
 ) -> TrustRoot:
     log = LogSigners(
         origin=log_origin,
@@ -135,6 +137,7 @@ def _trust_root(
         status_max_age_s=status_max_age_s,
         witness_vkeys=policy.vkeys,
         witness_quorum=policy.quorum,
+        key_wait_s=key_wait_s,
     )
 
 

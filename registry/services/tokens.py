@@ -7,7 +7,7 @@ approval, so that a worker believes the people and not this server.
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
@@ -106,6 +106,7 @@ def _reasons(grant_id: str, run: tokens.RunRequest, at: datetime) -> list[Refusa
     refusals += _age_refusals(grant, core, at)
     refusals += drift.licence_refusals(grant, at=at)
     refusals += welfare.mint_refusals(grant.request.talents.all())
+    refusals += _key_refusals(grant, at)
     if not refusals and grant.state != "active":
         refusals.append(Refusal("wrong_state", grant.state))
     return refusals
@@ -155,6 +156,16 @@ def _age_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:
         if not who.minor and talent.id in guarded:
             refusals.append(Refusal("paused", talent.id))
     return refusals
+
+
+def _key_refusals(grant: Grant, at: datetime) -> list[Refusal]:
+    """A key that was enrolled a moment ago may be somebody else's; a worker would refuse it."""
+    waited = at - timedelta(hours=settings.NEW_KEY_WAIT_HOURS)
+    return [
+        Refusal("key_too_new", row.lane.person_id)
+        for row in selectors.approvals_of(grant)
+        if row.credential.enrolled_at > waited
+    ]
 
 
 def _evidence(grant: Grant, approvals: list[Approval]) -> tokens.LogEvidence:

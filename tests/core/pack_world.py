@@ -173,7 +173,12 @@ def build(
             "approval_digest": approval.digest().hex(),
         }
         log.append("approval.signed", data, at)
-    made = log.append("grant.made", {"grant_id": grant.grant_id, "grant_digest": digest.hex()}, at)
+    made_of = {
+        "grant_id": grant.grant_id,
+        "grant_digest": digest.hex(),
+        "approvals": approvals.bundle_digest(given).hex(),
+    }
+    made = log.append("grant.made", made_of, at)
     at += timedelta(minutes=1)
     claims = _claims(grant, given, log, made, at)
     token = tokens.mint(claims, signer("token"))

@@ -130,7 +130,7 @@ def test_a_list_of_another_form_is_malformed(changes):
 
 def test_another_number_of_bits_is_not_ours():
     lst = canonical.b64u(status_list.pack({}))
-    assert refused(signed(status_list={"bits": 1, "lst": lst})) == "status_stale"
+    assert refused(signed(status_list={"bits": 1, "lst": lst})) == "malformed"
 
 
 def test_the_drafts_examples_are_read():

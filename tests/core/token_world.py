@@ -152,11 +152,17 @@ def evidence(
     made: dict[str, Any] | None = None,
     kinds: tuple[str, str] = ("credential.enrolled", "grant.made"),
     signers: LogSigners = LOG,
+    given: Iterable[Approval] | None = None,
 ) -> LogEvidence:
     """A log with one enrolment a party and the grant, under one checkpoint."""
     who = list(parties) or list(grant.parties)
+    signed = approve_all(grant) if given is None else given
     entries = [event(kinds[0], enrolled(p), i) for i, p in enumerate(who)]
-    entries.append(event(kinds[1], made or {"grant_digest": grant.digest().hex()}, len(who)))
+    data = made or {
+        "grant_digest": grant.digest().hex(),
+        "approvals": approvals.bundle_digest(signed).hex(),
+    }
+    entries.append(event(kinds[1], data, len(who)))
     tree = merkle.MerkleTree(merkle.leaf_hash(entry) for entry in entries)
     leaves = [
         Leaf(i, entry.decode(), tuple(node.hex() for node in tree.inclusion_proof(i)))
@@ -185,7 +191,8 @@ class TokenWorld:
 
     def with_grant(self, grant: Grant) -> TokenWorld:
         """Another grant, honestly approved and logged."""
-        return self.changed(grant=grant, approvals=approve_all(grant), log=evidence(grant))
+        given = approve_all(grant)
+        return self.changed(grant=grant, approvals=given, log=evidence(grant, given=given))
 
     def text(self, signer: Ed25519Signer = TOKEN) -> str:
         """The token."""
@@ -209,6 +216,7 @@ class TokenWorld:
 def token_world() -> TokenWorld:
     """An honest one."""
     now = int(NOW.timestamp())
+    given = approve_all(GRANT)
     return TokenWorld(
         Claims(
             issuer=ISSUER,
@@ -221,11 +229,11 @@ def token_world() -> TokenWorld:
             mode="test",
             jkt=WORKER.kid,
             grant=GRANT,
-            approvals=approve_all(GRANT),
+            approvals=given,
             run=RUN,
             status_uri=STATUS_URI,
             status_index=INDEX,
-            log=evidence(GRANT),
+            log=evidence(GRANT, given=given),
             watermark_profile="kyodaku-wm-1",
         )
     )
@@ -279,6 +287,6 @@ def gate(
 def signed_json(text: str, signer: Ed25519Signer = TOKEN, **header: Any) -> str:
     """A JWS over exactly these bytes, which need not be canonical or even JSON."""
     head = {"alg": jose.ALGORITHM, "typ": "x", "kid": signer.kid} | header
-    raw = json.dumps(head).encode()
+    raw = canonical.dumps(head)
     body = f"{canonical.b64u(raw)}.{canonical.b64u(text.encode())}"
     return f"{body}.{canonical.b64u(signer.sign(body.encode()))}"
