@@ -17,6 +17,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from registry.core import parties
+from registry.core.authority import Bound
 from registry.core.cases import LIVE_GRANT, MAY_WITHDRAW, PENDING
 from registry.core.grants import Grant as CoreGrant
 from registry.core.parties import Guards, Heir, Represents, Speaker, Standing
@@ -25,6 +26,8 @@ from registry.core.requests import jst_day
 from registry.log import selectors as log
 from registry.models import (
     Approval,
+    Confirmation,
+    ContactPoint,
     Credential,
     Estate,
     Grant,
@@ -241,10 +244,49 @@ def speakers_for(talent: Talent, day: date) -> list[Speaker | Refusal]:
     return parties.speakers(standing_on(talent, day))
 
 
+def standings_of(grant: Grant, day: date) -> list[Standing]:
+    """The standing of every talent of a grant on a day."""
+    talents = grant.request.talents.select_related("person").order_by("id")
+    return [standing_on(row, day) for row in talents]
+
+
+def bound_parties(grant: Grant) -> list[Bound]:
+    """On whose word a grant rests: the signers, or those who confirmed it after its last pause."""
+    counted = Confirmation.objects.filter(grant=grant, counted_at__isnull=False)
+    newest = counted.order_by("-counted_at").values_list("counted_at", flat=True).first()
+    if newest is None:
+        found = [
+            Bound(p.by, p.subject, p.party_id, "" if p.authority == "self" else p.authority)
+            for p in core_grant(grant).parties
+            if p.by in (*MAY_WITHDRAW, "agency_officer")
+        ]
+    else:
+        rows = counted.filter(counted_at=newest).order_by("id")
+        found = [Bound(row.by, row.subject, row.person_id, row.authority) for row in rows]
+    agencies = dict(
+        Representation.objects.filter(id__in=[b.authority for b in found]).values_list(
+            "id", "agency_id"
+        )
+    )
+    return [replace(party, agency_id=agencies.get(party.authority, "")) for party in found]
+
+
+def contact_risks_of(talent: Talent, day: date) -> list[str]:
+    """How a talent may be reached through her agency, as `registry.core.parties` names it (A02)."""
+    agencies = [row.agency for row in representations_on(talent, day)]
+    staff = seats_on(day).filter(organisation__in=agencies).exclude(person=talent.person_id)
+    theirs = ContactPoint.objects.filter(person__in=staff.values("person"), replaced_at=None)
+    own = ContactPoint.objects.filter(person=talent.person_id, replaced_at=None)
+    return parties.contact_risks(
+        [value for row in own.select_related("person") if (value := row.value)],
+        agency_domains=[domain for agency in agencies for domain in agency.domains],
+        agency_contacts=[value for row in theirs.select_related("person") if (value := row.value)],
+    )
+
+
 def barred_on(grant: Grant, day: date) -> list[Refusal]:
     """Why nothing that shows these people may be approved, trained or resumed on a day."""
-    talents = grant.request.talents.select_related("person").order_by("id")
-    return [refusal for row in talents for refusal in parties.barred(standing_on(row, day))]
+    return [item for row in standings_of(grant, day) for item in parties.barred(row)]
 
 
 def stage_name_on(talent: Talent, day: date) -> StageName | None:

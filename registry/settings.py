@@ -170,6 +170,7 @@ CELERY_TIMEZONE = "Asia/Tokyo"
 CELERY_BEAT_SCHEDULE = {
     # Named by string: a lower floor imports nothing from above. What a lost message left behind.
     "sweep": {"task": "training.sweep", "schedule": 5.0},
+    "authority": {"task": "registry.authority_sweep", "schedule": 600.0},
     "expire": {"task": "registry.expire_grants", "schedule": 60.0},
     "stamp": {"task": "registry.stamp_log", "schedule": 3600.0},  # asks once a day, and on failure
     "licences": {"task": "registry.licence_sweep", "schedule": 60.0},

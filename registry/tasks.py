@@ -6,7 +6,13 @@ from celery import shared_task
 from django.utils import timezone
 
 from registry.log import timestamps
-from registry.services import drift, grants, letters, mailing, throttle
+from registry.services import drift, grants, letters, mailing, sweep, throttle
+
+
+@shared_task(name="registry.authority_sweep", ignore_result=True)
+def authority_sweep() -> None:
+    """Pause what no longer rests on anybody's authority, and carry out what has come due."""
+    sweep.authority_sweep()
 
 
 @shared_task(name="registry.expire_grants", ignore_result=True)

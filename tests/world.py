@@ -44,6 +44,7 @@ from registry.services import (
     identity,
     parties,
     requests,
+    resume,
     rights,
     tokens,
 )
@@ -90,6 +91,17 @@ class Human:
             challenge_id=begun["challenge_id"],
             response=answer,
             **({"at": how["at"]} if "at" in how else {}),
+        )
+
+    def confirm(self, grant: Grant, *, soft: SoftAuthenticator | None = None, **how: Any) -> Any:
+        """Let a paused grant go on, with this person's key or somebody else's device."""
+        begun = resume.confirm_begin(person=self.person, grant=grant, **how)
+        if isinstance(begun, Refusal):
+            return begun
+        options = begun["options"] | ({"allowCredentials": []} if soft else {})
+        answer = (soft or self.soft).approve(options, ORIGIN)
+        return resume.confirm_finish(
+            person=self.person, challenge_id=begun["challenge_id"], response=answer, **how
         )
 
 

@@ -116,6 +116,16 @@ def _verify(approval: Approval, grant: Grant, trust: TrustRoot) -> tuple[Party, 
     return party, key
 
 
+def verify_assertion(approval: Approval, challenge: bytes, trust: TrustRoot) -> None:
+    """Steps (5) and (6) of `verify` over any 32-byte challenge; says nothing about whose key it is.
+
+    Raises `VerificationError`: `malformed` or `bad_signature`.
+    """
+    client_data = _binary(approval.client_data_json)
+    _check_client_data(client_data, challenge, trust.origins)
+    _check_assertion(approval, _binary(approval.cose_key), client_data, trust.rp_id)
+
+
 def _party(approval: Approval, grant: Grant) -> Party:
     for party in grant.parties:
         if party.party_id == approval.party_id and party.by == approval.by:

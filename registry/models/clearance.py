@@ -121,6 +121,7 @@ class Challenge(models.Model):
         ENROL = "enrol"
         APPROVE = "approve"
         RESUME = "resume"
+        CONFIRM = "confirm"
 
     id = PseudonymField(prefix="cha")
     person = models.ForeignKey(Person, models.CASCADE, related_name="+")

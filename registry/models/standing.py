@@ -198,10 +198,13 @@ class Confirmation(models.Model):
     grant = models.ForeignKey(Grant, models.PROTECT, related_name="confirmations")
     person = models.ForeignKey(Person, models.PROTECT, related_name="+")
     by = models.CharField(max_length=16, choices=CAPACITY_CHOICES)
-    challenge_sha256 = models.CharField(max_length=64)
+    subject = models.CharField(max_length=24)  # the talent
+    authority = models.CharField(max_length=24, blank=True)
     payload = models.JSONField()  # the assertion, as in registry.core.approvals.Approval
     confirmed_at = models.DateTimeField()
     event = models.CharField(max_length=40)
+    # Set once everybody has confirmed: from then on these people stand in the place of the signers.
+    counted_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"{self.grant_id} {self.by}"

@@ -31,6 +31,8 @@ from registry.models import (
     Talent,
 )
 from registry.services import parties
+from registry.services.contacts import notice_give
+from registry.services.review import talent_review
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def guardian_end(
         {"guardian_id": guardianship.id, "talent_id": guardianship.talent_id},
         at=at,
     )
+    talent_review(talent=guardianship.talent, at=at or timezone.now())
     return None
 
 
@@ -130,6 +133,7 @@ def estate_close(*, estate: Estate, ended_on: date, at: datetime | None = None) 
     if rows.update(ended_on=ended_on) != 1:
         return Refusal("wrong_state", "ended already")
     append("estate.closed", {"estate_id": estate.id, "talent_id": estate.talent_id}, at=at)
+    talent_review(talent=estate.talent, at=at or timezone.now())
     return None
 
 
@@ -182,6 +186,7 @@ def claim_file(
     except IntegrityError:
         return Refusal("wrong_state", "this claim stands already")
     append("representation.claimed", _claim_data(row), at=at)
+    notice_give(person_id=talent.person_id, kind="claim_filed", subject=row.id, due_on=day)
     return row
 
 

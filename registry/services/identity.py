@@ -16,6 +16,7 @@ from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
 from registry.log.append import append
 from registry.models import AgeAlarm, IdentityCheck, Organisation, Person, Talent
+from registry.services.review import talent_review
 
 
 @transaction.atomic
@@ -47,6 +48,7 @@ def person_check(
         talent.birth_date = birth_date
         talent.save(update_fields=["sealed_birth"])
         _settle(talent, row, at)
+        talent_review(talent=talent, at=at)
     return row
 
 
@@ -107,6 +109,7 @@ def age_doubt(*, talent: Talent, source: str, at: datetime | None = None) -> Age
     except IntegrityError:
         return Refusal("wrong_state", "the alarm stands already")
     append("age.doubted", {"talent_id": talent.id, "source": source}, at=at)
+    talent_review(talent=talent, at=at)
     return row
 
 

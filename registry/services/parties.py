@@ -48,7 +48,6 @@ from registry.models import (
     ApiKey,
     Challenge,
     Credential,
-    Lane,
     Membership,
     Organisation,
     Person,
@@ -56,7 +55,9 @@ from registry.models import (
     StageName,
     Talent,
 )
-from registry.services import grants, keyring
+from registry.services import keyring
+from registry.services.contacts import places_tell
+from registry.services.review import talent_review
 
 ENROL_WITHIN: Final = timedelta(minutes=10)
 _RP_NAME: Final = "Kyodaku"
@@ -243,17 +244,9 @@ def representation_end(
     row.period = (row.period.lower, ended_on + timedelta(days=1))
     row.save()
     append("representation.ended", _dated(row, ended_on), at=at)
-    if ended_on < jst_day(at):
-        for grant_id in grants_resting_on(row):
-            grants.grant_pause(grant_id=grant_id, reason="representation", ref=row.id, at=at)
+    talent_review(talent=row.talent, at=at)
     row.refresh_from_db()
     return row
-
-
-def grants_resting_on(representation: Representation) -> list[str]:
-    """The grants that an officer signed, or shall sign, by this power and that can be paused."""
-    lanes = Lane.objects.filter(authority=representation.id, grant__state__in=("active", "paused"))
-    return sorted(set(lanes.values_list("grant_id", flat=True)))
 
 
 def api_key_create(*, person: Person, organisation: Organisation) -> tuple[ApiKey, str]:
@@ -370,6 +363,8 @@ def _enrol(
         at=at,
     )
     credential.save(force_insert=True)
+    # A01: whoever took over a device cannot also answer where the person was reached before.
+    places_tell(person=person, kind="key_enrolled", subject=credential.id, at=at)
     return credential
 
 

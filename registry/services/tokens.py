@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from registry import selectors
-from registry.core import status_list, tokens
+from registry.core import authority, parties, status_list, tokens
 from registry.core.approvals import Approval as CoreApproval
 from registry.core.grants import Grant as CoreGrant
 from registry.core.ids import new_id
@@ -26,11 +26,18 @@ from registry.core.terms import check_person
 from registry.log import selectors as log
 from registry.log.append import append
 from registry.log.models import Entry
-from registry.models import Approval, Grant, Lane, Representation, Token
+from registry.models import Approval, Grant, Lane, Token
 from registry.services import drift, keyring, welfare
 from registry.services.grants import lock
 from registry.services.requests import subject
 
+# What a change of authority says at the gate; the others bar the talent by themselves.
+_CAUSES: Final = {
+    "representation": "representation_ended",
+    "deceased": "approval_missing:estate",
+    "guardian": "approval_missing:guardian",
+    "came_of_age": "paused",
+}
 LOG_WAIT_S: Final = 10.0
 WATERMARK_PROFILE: Final = "kyodaku-wm-1"
 _ENDED: Final = {
@@ -101,8 +108,7 @@ def _reasons(grant_id: str, run: tokens.RunRequest, at: datetime) -> list[Refusa
         for row in selectors.approvals_of(grant)
     }
     refusals = tokens.may_mint(core, given, run, runs_used=grant.runs_used, at=at)
-    refusals += _standing_refusals(grant, core, at)
-    refusals += _representation_refusals(core, at)
+    refusals += _standing_refusals(grant, at)
     refusals += _age_refusals(grant, core, at)
     refusals += drift.licence_refusals(grant, at=at)
     refusals += welfare.mint_refusals(grant.request.talents.all())
@@ -120,32 +126,23 @@ def _ended(grant: Grant) -> Refusal | None:
     return None if code is None else Refusal(code, grant.id)
 
 
-def _standing_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:
-    """Nothing bars the talents today; the dead are spoken for by their estate."""
-    day = jst_day(at)
-    by_estate = {party.subject for party in core.parties if party.by == "estate"}
-    died = grant.request.talents.filter(died_on__lte=day).order_by("id")
-    return selectors.barred_on(grant, day) + [
-        Refusal("approval_missing:estate", row.id) for row in died if row.id not in by_estate
-    ]
+def _standing_refusals(grant: Grant, at: datetime) -> list[Refusal]:
+    """Nothing bars the talents today, and whoever gave their word still speaks for them.
 
-
-def _representation_refusals(grant: CoreGrant, at: datetime) -> list[Refusal]:
-    """An agency's approval counts while the agency represents the talent."""
-    day = jst_day(at)
-    return [
-        Refusal("representation_ended", party.authority)
-        for party in grant.parties
-        if party.by == "agency_officer"
-        and not Representation.objects.filter(
-            id=party.authority, talent=party.subject, period__contains=day
-        ).exists()
-    ]
+    The sweep pauses such a grant; it is looked at again here because a sweep may be late.
+    """
+    standings = {row.talent_id: row for row in selectors.standings_of(grant, jst_day(at))}
+    found = [item for row in standings.values() for item in parties.barred(row)]
+    for reason, ref in authority.causes(selectors.bound_parties(grant), standings):
+        code = _CAUSES.get(reason)
+        if code is not None:
+            found.append(Refusal(code, ref))
+    return found
 
 
 def _age_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:
-    """A minor's rules hold at every run, whoever signed; at 18 what a guardian signed pauses."""
-    guarded = {p.subject for p in core.parties if p.by in ("guardian", "estate")}
+    """A minor's rules hold at every run, whoever signed."""
+    guarded = {p.subject for p in selectors.bound_parties(grant) if p.by in ("guardian", "estate")}
     refusals = []
     for talent in grant.request.talents.order_by("id"):
         who = subject(talent, at)
@@ -153,8 +150,6 @@ def _age_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:
         refusals += check_person(core.terms, minor=who.minor, adult_rated=licensee.adult_rated)
         if who.minor and not (who.has_guardian and talent.id in guarded):
             refusals.append(Refusal("approval_missing:guardian", talent.id))
-        if not who.minor and talent.id in guarded:
-            refusals.append(Refusal("paused", talent.id))
     return refusals
 
 
