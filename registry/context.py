@@ -28,8 +28,11 @@ def _menu(request: HttpRequest) -> list[dict[str, Any]]:
     pages = [
         ("talent" in roles, "my-consents", _("My consents")),
         ("agency" in roles, "agency-inbox", _("Inbox")),
+        ("agency" in roles, "agency-talents", _("Talents")),
         (bool(roles - {"talent", "agency"}), "requests", _("Requests")),
         (bool(roles - {"talent"}), "models", _("Models")),
+        (bool(roles - {"talent"}), "members", _("Members")),
+        (person is not None, "my-matters", _("Notices")),
         (person is not None, "my-keys", _("My keys")),
         (True, "verify", _("Check a LoRA")),
         (True, "ledger", _("Ledger")),

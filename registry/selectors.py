@@ -7,7 +7,7 @@ answer no and "there is none" alike: cross-tenant questions get 404 and nothing 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final, TypeVar
 
@@ -32,6 +32,7 @@ from registry.models import (
     Estate,
     Grant,
     Guardianship,
+    HandOver,
     IdentityCheck,
     Lane,
     Membership,
@@ -39,6 +40,7 @@ from registry.models import (
     Organisation,
     Person,
     Representation,
+    RepresentationClaim,
     StageName,
     Talent,
     Token,
@@ -346,6 +348,48 @@ def roles_of(person: Person) -> frozenset[str]:
     if guards or heirs or Talent.objects.filter(person=person).exists():
         roles.add("talent")
     return frozenset(roles)
+
+
+def agency_talents(person: Person, power: str = "view") -> QuerySet[Talent]:
+    """The talents whom this person's agencies represent today; no former ones."""
+    agencies = organisations_of(person, power).filter(kind=Organisation.Kind.AGENCY)
+    held = Representation.objects.filter(agency__in=agencies, period__contains=_today())
+    return talents().filter(representations__in=held).distinct()
+
+
+def access_talent(*, person: Person, talent_id: str) -> Talent:
+    """A talent of one's own agency, in a role that may see her file; or Http404."""
+    return _one(agency_talents(person, "people").filter(id=talent_id))
+
+
+def access_membership(*, person: Person, membership_id: str) -> Membership:
+    """A role in an organisation where this person gives and takes roles; or Http404."""
+    houses = organisations_of(person, "seats")
+    rows = Membership.objects.filter(id=membership_id, organisation__in=houses)
+    return _one(rows.select_related("person", "organisation"))
+
+
+def hand_overs_for(person: Person) -> QuerySet[HandOver]:
+    """The requests that this person may take over from somebody who left."""
+    houses = organisations_of(person, "ask")
+    rows = HandOver.objects.filter(taken_at=None, request__requester__in=houses)
+    return rows.select_related("request__requester", "left_by").order_by("since", "id")
+
+
+def access_hand_over(*, person: Person, hand_over_id: str) -> HandOver:
+    """One of them; or Http404."""
+    return _one(hand_overs_for(person).filter(id=hand_over_id))
+
+
+def claims_on(person: Person) -> QuerySet[RepresentationClaim]:
+    """The open claims that this person answers herself."""
+    rows = RepresentationClaim.objects.filter(talent__person=person, state="open")
+    return rows.select_related("agency", "against__agency").order_by("filed_at", "id")
+
+
+def access_claim(*, person: Person, claim_id: str) -> RepresentationClaim:
+    """One of them; or Http404."""
+    return _one(claims_on(person).filter(id=claim_id))
 
 
 def agency_requests(person: Person, power: str = "view") -> QuerySet[TrainingRequest]:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from registry.api import public, receipts, views
+from registry.api import people, public, receipts, views
 
 urlpatterns: list[URLPattern] = [
     path("trust.json", public.trust, name="trust"),
@@ -29,6 +29,12 @@ urlpatterns: list[URLPattern] = [
     path("api/v1/grants/<str:grant_id>/counter", views.Counter.as_view(), name="api-counter"),
     path("api/v1/stop/challenge", views.StopChallenge.as_view(), name="api-stop-challenge"),
     path("api/v1/stop/lift", views.StopLift.as_view(), name="api-stop-lift"),
+    path(
+        "api/v1/grants/<str:grant_id>/go-on/challenge",
+        people.GoOnChallenge.as_view(),
+        name="api-go-on-challenge",
+    ),
+    path("api/v1/grants/<str:grant_id>/go-on", people.GoOn.as_view(), name="api-go-on"),
     path(
         "api/v1/credentials/options",
         views.CredentialOptions.as_view(),

@@ -28,6 +28,7 @@ from registry.models import (
     Membership,
     Notice,
     Person,
+    RequestDraft,
     StageName,
     Talent,
     TrainingRequest,
@@ -89,6 +90,7 @@ def _empty(person: Person) -> None:
     ContactPoint.objects.filter(person=person).delete()
     Notice.objects.filter(person=person).delete()
     IdempotencyKey.objects.filter(person=person).delete()
+    RequestDraft.objects.filter(person=person).delete()
     IdentityCheck.objects.filter(person=person).update(sealed_birth=None, document_sha256="")
     Talent.objects.filter(person=person).update(kana="", sealed_birth=None, never_list=[])
     person.lanes.update(reason="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 from django import template
@@ -11,7 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from registry.core import cases, holds, refusals
-from registry.models import GrantHold
+from registry.core.parties import ROLE_NAMES
+from registry.models import GrantHold, Representation
 from registry.views import words
 from registry.views.base import locale
 
@@ -52,6 +53,19 @@ def remark_field(name: str) -> str:
     """What a remark is about, in the reader's language."""
     texts = cases.REMARK_FIELDS.get(name, (name, name))
     return texts[0 if locale() == "ja" else 1]
+
+
+@register.filter
+def role(name: str) -> str:
+    """`officer` -> 承認者."""
+    return ROLE_NAMES[name][0 if locale() == "ja" else 1]
+
+
+@register.filter
+def last_day(row: Representation) -> date:
+    """The last day of a representation that has an end: ranges stop before their upper bound."""
+    last: date = row.period.upper - timedelta(days=1)
+    return last
 
 
 @register.simple_tag

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.test import Client
+from django.urls import get_resolver
 from django.utils import timezone
 
 from registry import selectors
 from registry.core.refusals import Refusal
 from registry.core.tokens import Claims
 from registry.log.core import canonical
-from registry.models import ApiKey, HandOver, Membership, Notice
+from registry.models import ApiKey, HandOver, Membership, Notice, RepresentationClaim
 from registry.services import identity, parties, seats, sweep
+from tests.web.pages import as_
 from tests.world import human, log_types, organisation
 
 
@@ -192,3 +196,84 @@ def test_r21_with_another_role_in_the_house_nothing_is_taken_away(world):
     seat = Membership.objects.get(person=world.charlie.person, role="photographer")
     assert seats.membership_end(membership=seat) == []
     assert ApiKey.objects.get().revoked_at is None
+
+
+# --- R11 ------------------------------------------------------------------------------------------
+
+OPEN = {  # what everybody may read: keys, the log, the status list, one's own fresh objects
+    "status-list",
+    "log-proof",
+    "log-entry",
+    "log-tile",
+    "ledger-entry",
+}
+
+
+def guarded():
+    """Every address of the site that takes an id, by name, as Django knows them."""
+    found = {}
+
+    def walk(patterns, prefix=""):
+        for item in patterns:
+            route = prefix + str(item.pattern)
+            if hasattr(item, "url_patterns"):
+                walk(item.url_patterns, route)
+            elif "<str:" in route and item.name not in OPEN and not route.startswith("admin"):
+                found[item.name or route] = route
+
+    walk(get_resolver().url_patterns)
+    return found
+
+
+def test_r11_a_stranger_who_guesses_an_id_gets_404_and_nothing_else(world, settings):
+    """R11: cross-agency search returns nothing, not 403; tenant isolation incl. id guessing."""
+    settings.LOG_EXPORT_DIR = None
+    grant = world.made()
+    (hand,) = [
+        HandOver.objects.create(
+            request=grant.request, left_by=world.charlie.person, since=timezone.now()
+        )
+    ]
+    claiming = organisation("agency", "Tsuki")
+    claim = RepresentationClaim.objects.create(
+        talent=world.talent,
+        agency=claiming,
+        against=world.talent.representations.get(),
+        filed_by=world.charlie.person,
+        filed_at=timezone.now(),
+        begun_on=timezone.localdate(),
+        proof_sha256="aa" * 32,
+    )
+    ids = {
+        "request_id": grant.request_id,
+        "grant_id": grant.id,
+        "talent_id": world.talent.id,
+        "membership_id": Membership.objects.get(person=world.bob.person).id,
+        "hand_over_id": hand.id,
+        "claim_id": claim.id,
+    }
+    _, key = parties.api_key_create(
+        person=world.mallory.person,
+        organisation=selectors.organisations_of(world.mallory.person).get(),
+    )
+    session = as_(world.mallory)
+    by_key = Client(headers={"authorization": f"Bearer {key}", "accept-language": "en"})
+    tried = set()
+    for name, route in guarded().items():
+        wanted = re.findall(r"<str:(\w+)>", route)
+        if wanted[0] not in ids:
+            continue
+        address = "/" + re.sub(
+            r"<\w+:(\w+)>", lambda m: ids.get(m.group(1), "pic_00000000000000000000"), route
+        )
+        client = by_key if route.startswith("api/") else session
+        for method in ("get", "post", "put", "patch", "delete"):
+            kind = {"content_type": "application/json"} if method != "get" else {}
+            answer = getattr(client, method)(address, **kind)
+            assert answer.status_code in (404, 405, 422), (name, method, answer.status_code)
+            assert b"Hoshi" not in answer.content, name
+            tried.add((name, answer.status_code))
+    names = {name for name, status in tried if status == 404}
+    assert {"agency-talent", "member-end", "take-over", "claim-answer", "go-on"} <= names
+    assert {"request-detail", "my-request", "agency-request", "api-request"} <= names
+    assert len(names) >= 20, sorted(names)

@@ -16,7 +16,7 @@ from registry.core.terms import Problem
 from registry.log.core.errors import VerificationError
 from registry.models import Approval, Grant, Organisation, Person, Talent
 from registry.services import authority, identity, parties
-from tests.world import at_once, guard, human, log_types, proof, state
+from tests.world import at_once, guard, human, proof, state
 
 NAME = LegalName("朝日", "花子", "あさひ", "はなこ", "Hanako Asahi")
 
@@ -151,7 +151,6 @@ def test_two_exclusive_agencies_at_once_are_refused_by_the_database(live):
     assert sum(not isinstance(row, Refusal) for row in results) == 1
     assert {row.code for row in results if isinstance(row, Refusal)} == {"wrong_state"}
     assert live.talent.representations.count() == 1
-    assert log_types().count("representation.begun") == 2  # the world's own, and the one
 
 
 def test_one_day_after_another_agency_may_begin(world):
