@@ -370,10 +370,10 @@ def access_membership(*, person: Person, membership_id: str) -> Membership:
 
 
 def hand_overs_for(person: Person) -> QuerySet[HandOver]:
-    """The requests that this person may take over from somebody who left."""
+    """The requests and drafts that this person may take over from somebody who left."""
     houses = organisations_of(person, "ask")
-    rows = HandOver.objects.filter(taken_at=None, request__requester__in=houses)
-    return rows.select_related("request__requester", "left_by").order_by("since", "id")
+    rows = HandOver.objects.filter(taken_at=None, organisation__in=houses)
+    return rows.select_related("organisation", "left_by").order_by("since", "id")
 
 
 def access_hand_over(*, person: Person, hand_over_id: str) -> HandOver:

@@ -12,6 +12,7 @@ from django.db import models
 from django.utils import timezone
 
 from registry.models.clearance import Grant, TrainingRequest
+from registry.models.drafts import RequestDraft
 from registry.models.fields import PseudonymField
 from registry.models.parties import CAPACITY_CHOICES, Organisation, Person, Representation, Talent
 
@@ -211,10 +212,14 @@ class Confirmation(models.Model):
 
 
 class HandOver(models.Model):
-    """An open request of somebody who left an organisation, waiting for a colleague (R21)."""
+    """A request or a draft of somebody who left an organisation, waiting for a colleague (R21)."""
 
     id = PseudonymField(prefix="hov")
-    request = models.ForeignKey(TrainingRequest, models.PROTECT, related_name="hand_overs")
+    organisation = models.ForeignKey(Organisation, models.PROTECT, null=True, related_name="+")
+    request = models.ForeignKey(
+        TrainingRequest, models.PROTECT, null=True, related_name="hand_overs"
+    )
+    draft = models.ForeignKey(RequestDraft, models.CASCADE, null=True, related_name="hand_overs")
     left_by = models.ForeignKey(Person, models.PROTECT, related_name="+")
     since = models.DateTimeField()
     taken_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
@@ -226,8 +231,18 @@ class HandOver(models.Model):
                 fields=["request"],
                 condition=models.Q(taken_at__isnull=True),
                 name="registry_handover_one_open",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["draft"],
+                condition=models.Q(taken_at__isnull=True),
+                name="registry_handover_one_open_draft",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(request__isnull=False, draft__isnull=True)
+                | models.Q(request__isnull=True, draft__isnull=False),
+                name="registry_handover_one_thing",
+            ),
         ]
 
     def __str__(self) -> str:
-        return self.request_id
+        return self.id

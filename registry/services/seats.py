@@ -6,9 +6,11 @@ Beside stage 1. What somebody signed while they might stays signed.
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from registry import selectors
@@ -17,7 +19,7 @@ from registry.core.parties import roles_with
 from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
 from registry.log.append import append
-from registry.models import ApiKey, HandOver, Membership, Person, TrainingRequest
+from registry.models import ApiKey, HandOver, Membership, Person, RequestDraft, TrainingRequest
 from registry.services.contacts import notice_give
 
 _OPEN = tuple(state for state, onward in REQUEST_STATES.items() if onward)
@@ -78,11 +80,28 @@ def _orphaned(row: Membership, at: datetime) -> list[HandOver]:
     for request in open_.order_by("id"):
         if in_charge(request) != row.person_id:
             continue
-        made.append(HandOver.objects.create(request=request, left_by=row.person, since=at))
-        for colleague in takers(request, at):
-            notice_give(
-                person_id=colleague, kind="hand_over", subject=request.id, due_on=jst_day(at)
-            )
+        made.append(_wait(row, at, request=request))
+    for draft in _drafts(row).order_by("id"):
+        made.append(_wait(row, at, draft=draft))
+    return made
+
+
+def _drafts(row: Membership) -> QuerySet[RequestDraft]:
+    """What was typed in this organisation's name; without a name, by somebody of no other house."""
+    own = RequestDraft.objects.filter(person=row.person_id)
+    own = own.exclude(hand_overs__taken_at__isnull=True, hand_overs__isnull=False)
+    named = Q(data__requester__contains=[row.organisation_id])
+    if not selectors.organisations_of(row.person, "ask").exists():
+        named |= Q(data__requester__isnull=True) | Q(data__requester__in=([], [""]))
+    return own.filter(named)
+
+
+def _wait(row: Membership, at: datetime, **what: Any) -> HandOver:
+    made = HandOver.objects.create(
+        organisation=row.organisation, left_by=row.person, since=at, **what
+    )
+    for colleague in takers(row.organisation_id, at):
+        notice_give(person_id=colleague, kind="hand_over", subject=made.id, due_on=jst_day(at))
     return made
 
 
@@ -92,9 +111,9 @@ def in_charge(request: TrainingRequest) -> str:
     return request.submitted_by_id if last is None else last.taken_by_id or ""
 
 
-def takers(request: TrainingRequest, at: datetime) -> list[str]:
-    """The people who may take a request over."""
-    seats = selectors.seats_on(jst_day(at)).filter(organisation=request.requester_id)
+def takers(organisation_id: str, at: datetime) -> list[str]:
+    """The people who may take work of this organisation over."""
+    seats = selectors.seats_on(jst_day(at)).filter(organisation=organisation_id)
     found = seats.filter(role__in=roles_with("ask")).values_list("person_id", flat=True)
     return sorted(set(found))
 
@@ -103,17 +122,18 @@ def takers(request: TrainingRequest, at: datetime) -> list[str]:
 def hand_over_take(
     *, hand_over: HandOver, by: Person, at: datetime | None = None
 ) -> HandOver | Refusal:
-    """A colleague takes over a request: from now on it counts as theirs, also against them (R02).
+    """A colleague takes over a request or a draft: it counts as theirs, also against them (R02).
 
     `wrong_state`: somebody was faster. Raises `PermissionDenied` for people who may not ask.
     """
     at = at or timezone.now()
-    row = HandOver.objects.select_related("request").get(id=hand_over.id)
-    if by.id not in takers(row.request, at):
+    row = HandOver.objects.get(id=hand_over.id)
+    if by.id not in takers(row.organisation_id or "", at):
         raise PermissionDenied
     free = HandOver.objects.filter(id=row.id, taken_at=None)
     if free.update(taken_by=by, taken_at=at) != 1:
         return Refusal("wrong_state", "taken already")
+    RequestDraft.objects.filter(id=row.draft_id).update(person=by)
     row.refresh_from_db()
     return row
 

@@ -15,7 +15,14 @@ from registry import selectors
 from registry.core.refusals import Refusal
 from registry.core.tokens import Claims
 from registry.log.core import canonical
-from registry.models import ApiKey, HandOver, Membership, Notice, RepresentationClaim
+from registry.models import (
+    ApiKey,
+    HandOver,
+    Membership,
+    Notice,
+    RepresentationClaim,
+    RequestDraft,
+)
 from registry.services import identity, parties, seats, sweep
 from tests.web.pages import as_
 from tests.world import human, log_types, organisation
@@ -188,6 +195,28 @@ def test_r21_a_leaving_on_a_day_to_come_is_carried_out_after_that_day(world):
     assert sweep.authority_sweep(at=timezone.now() + timedelta(days=7))["left"] == 0
 
 
+def test_r21_drafts_in_the_organisations_name_are_reassigned(world):
+    """R21: pending drafts are reassigned; what was typed for another company is not."""
+    dora = colleague(world)
+    other = organisation("studio", "Elsewhere")
+    parties.membership_add(person=world.charlie.person, organisation=other, role="photographer")
+    here, there = (
+        RequestDraft.objects.create(person=world.charlie.person, data={"requester": [house.id]})
+        for house in (world.studio, other)
+    )
+    seat = Membership.objects.get(person=world.charlie.person, organisation=world.studio)
+    (row,) = seats.membership_end(membership=seat)
+    assert row.draft == here
+    assert isinstance(seats.hand_over_take(hand_over=row, by=dora.person), HandOver)
+    here.refresh_from_db()
+    there.refresh_from_db()
+    assert (here.person, there.person) == (dora.person, world.charlie.person)
+    last = Membership.objects.get(person=world.charlie.person, organisation=other)
+    nameless = RequestDraft.objects.create(person=world.charlie.person, data={})
+    waiting = {item.draft for item in seats.membership_end(membership=last)}
+    assert waiting == {there, nameless}
+
+
 def test_r21_with_another_role_in_the_house_nothing_is_taken_away(world):
     """R21: delegated roles; one of two roles ends."""
     parties.membership_add(person=world.charlie.person, organisation=world.studio, role="manager")
@@ -231,7 +260,10 @@ def test_r11_a_stranger_who_guesses_an_id_gets_404_and_nothing_else(world, setti
     grant = world.made()
     (hand,) = [
         HandOver.objects.create(
-            request=grant.request, left_by=world.charlie.person, since=timezone.now()
+            organisation=world.studio,
+            request=grant.request,
+            left_by=world.charlie.person,
+            since=timezone.now(),
         )
     ]
     claiming = organisation("agency", "Tsuki")
