@@ -51,6 +51,13 @@ SILENT: Final = frozenset(
         "identity.checked",
         "age.doubted",
         "age.settled",
+        "member.left",
+        "talent.renamed",
+        "talent.retired",
+        "talent.returned",
+        "talent.died",
+        "person.erased",
+        "grant.confirmed",
         "licensee.declared",
         "licensee.registered",
     }
