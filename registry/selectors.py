@@ -412,6 +412,31 @@ def may_see_pictures(person: Person, request: TrainingRequest) -> bool:
     return talent or asked or agency_requests(person, "pictures").filter(id=request.id).exists()
 
 
+def hidden_talents(person: Person, request: TrainingRequest) -> frozenset[str]:
+    """The talents of a blend of whom this person may know that there are others, not who (R17).
+
+    The company that asks, the licensee and whoever holds photographs know all of them; a talent and
+    those who speak for her know her alone.
+    """
+    everybody = frozenset(request.talents.values_list("id", flat=True))
+    mine = organisations_of(person)
+    if len(everybody) == 1 or mine.filter(id__in=(request.requester_id, request.licensee_id)):
+        return frozenset()
+    lanes = Lane.objects.filter(grant__request=request)
+    speaks = lanes.filter(person=person, by__in=("talent", "guardian", "estate", "agency_officer"))
+    represented = Representation.objects.filter(agency__in=mine)
+    own = {
+        *request.talents.filter(person=person).values_list("id", flat=True),
+        *request.talents.filter(
+            representations__in=represented.filter(period__contains=_today())
+        ).values_list("id", flat=True),
+        *speaks.values_list("subject", flat=True),
+        *lanes.filter(authority__in=represented.values("id")).values_list("subject", flat=True),
+    }
+    holder = lanes.filter(person=person, by="photo_copyright").exists()
+    return frozenset() if holder and not own else everybody - own
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer of a person as the log tells it; `index` is None until it is sequenced."""

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from django.db import models
 
-from registry.models import Grant, Organisation, Person, Talent, TrainingRequest
+from registry.core.rights import BASES
+from registry.models import Grant, Organisation, Person, RightsHolder, Talent, TrainingRequest
 from registry.models.fields import PseudonymField
 
 DIGEST = 64  # hex digits of a SHA-256
@@ -82,6 +83,13 @@ class Picture(models.Model):
     box = models.JSONField(null=True, blank=True)  # the talent's face, [left, top, right, bottom]
     notes = models.JSONField(default=list, blank=True)  # what normalising did
     advice = models.JSONField(default=list, blank=True)  # codes of training.core.curation
+    # What the upload itself said about training and its maker: training.core.reservations.Found.
+    signals = models.JSONField(default=dict, blank=True)
+    # A masked version: which boxes were painted over, and the picture that it stands for.
+    masks = models.JSONField(default=list, blank=True)
+    replaces = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="replaced_by"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -97,6 +105,42 @@ class Picture(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Shoot(models.Model):
+    """When, for whom and for what photographs were taken: having the file says nothing of it."""
+
+    id = PseudonymField(prefix="sht")
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="shoots")
+    shot_on = models.DateField()
+    client = models.CharField(max_length=200)  # who commissioned it; the studio for own work
+    purpose = models.CharField(max_length=300)  # what its release allowed at the time
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.shot_on} {self.client}"
+
+
+class PictureRights(models.Model):
+    """What the requester declared about one photograph. Binding: a false one is a breach."""
+
+    picture = models.OneToOneField(Picture, models.CASCADE, related_name="rights")
+    shoot = models.ForeignKey(Shoot, models.PROTECT, related_name="pictures")
+    holder = models.ForeignKey(RightsHolder, models.PROTECT, related_name="pictures")
+    basis = models.CharField(max_length=12, choices=[(k, ja) for k, (ja, _) in BASES.items()])
+    moral_rights = models.BooleanField(default=False)
+    credit_line = models.CharField(max_length=200, blank=True)
+    original_sha256 = models.CharField(max_length=DIGEST, blank=True)
+    operations = models.JSONField(default=list, blank=True)  # registry.core.rights.OPERATIONS
+    retoucher = models.ForeignKey(Person, models.PROTECT, null=True, blank=True, related_name="+")
+    works = models.JSONField(default=list, blank=True)  # [{"work", "kind", "title"}]
+    bystanders = models.JSONField(default=list, blank=True)  # [{"person", "box"}]
+    creator_note = models.CharField(max_length=500, blank=True)
+    declared_by = models.ForeignKey(Person, models.PROTECT, related_name="+")
+    declared_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.picture_id} {self.basis}"
 
 
 class ReferencePicture(models.Model):

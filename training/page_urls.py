@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from training import case_views, views
+from training import case_views, rights_views, views
 
 urlpatterns: list[URLPattern] = [
     path("agency/requests/<str:request_id>", views.agency_request, name="agency-request"),
@@ -26,6 +26,17 @@ urlpatterns: list[URLPattern] = [
         "requests/<str:request_id>/references/<str:reference_id>",
         views.reference,
         name="reference",
+    ),
+    path("requests/<str:request_id>/rights", rights_views.picture_rights, name="picture-rights"),
+    path(
+        "requests/<str:request_id>/rights/<str:picture_id>",
+        rights_views.own_picture,
+        name="own-picture",
+    ),
+    path(
+        "requests/<str:request_id>/rights/<str:picture_id>/face",
+        rights_views.settle_face,
+        name="settle-face",
     ),
     path("requests/<str:request_id>/upload", views.upload, name="upload"),
     path("requests/<str:request_id>/survey", views.survey, name="survey"),

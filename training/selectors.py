@@ -14,7 +14,7 @@ from registry.core import refusals
 from registry.core.refusals import Refusal
 from registry.models import Person, TrainingRequest
 from training.core.curation import ADVICE
-from training.models import Dataset, Delivery, Lora, Picture, TrainingJob
+from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
 
 SHOWN_POINTS = 400
 
@@ -142,6 +142,33 @@ def finding_view(finding: dict[str, Any]) -> dict[str, Any]:
         for name in ("ja", "en", "why_ja", "why_en", "next_ja", "next_en")
     }
     return {**finding, **texts}
+
+
+def pictures_shown(person: Person, dataset: Dataset) -> list[Picture]:
+    """The pictures that a person of a talent's side may look at, in their order.
+
+    In a blend only those in which somebody is seen for whom this person speaks: the others stay
+    unnamed, and unseen. Before the survey nobody knows who is in which.
+    """
+    rows = list(dataset.pictures.filter(accepted=True))
+    hidden = registry.hidden_talents(person, dataset.request)
+    if not hidden:
+        return rows
+    seen = (dataset.curation or {}).get("pictures", [])
+    if len(seen) != len(rows):
+        return []
+    own = {talent.pk for talent in dataset.request.talents.all()} - hidden
+    return [
+        row
+        for row, record in zip(rows, seen, strict=True)
+        if own & {face["talent"] for face in record["faces"]}
+    ]
+
+
+def references_shown(person: Person, dataset: Dataset) -> list[ReferencePicture]:
+    """The reference pictures of those talents for whom this person speaks."""
+    hidden = registry.hidden_talents(person, dataset.request)
+    return list(dataset.references.exclude(talent__in=hidden))
 
 
 def pictures_readable(request: TrainingRequest) -> bool:

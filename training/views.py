@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from registry import selectors as registry
+from registry.core import clearance
 from registry.core.cases import MAY_WITHDRAW, PENDING
 from registry.core.refusals import Refusal
 from registry.core.terms import Terms
@@ -29,7 +30,17 @@ from registry.views.base import NO_STORE, locale, said, signed_in, tell
 from registry.views.catalogue import reasons_said
 from training import case_views, selectors, tasks
 from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
-from training.services import curation, datasets, delivery, drift, engine, jobs, outputs, thumbnails
+from training.services import (
+    curation,
+    datasets,
+    delivery,
+    drift,
+    engine,
+    jobs,
+    outputs,
+    rights,
+    thumbnails,
+)
 
 State = TrainingJob.State
 FINAL: Final = frozenset({State.DONE, State.REFUSED, State.STOPPED, State.FAILED})
@@ -68,12 +79,14 @@ def request_detail(request: HttpRequest, person: Person, request_id: str) -> Htt
     context = _case(person, row, by)
     own = registry.organisations_of(person).filter(pk=row.requester_id).exists()
     context |= {"own": own, "jobs": selectors.jobs_of(row)}
+    context["sitters"] = list(row.talents.select_related("person")) if own else []
     return render(request, "training/request_detail.html", context)
 
 
 def _case(person: Person, row: TrainingRequest, by: Sequence[str]) -> dict[str, Any]:
     """What every page of a case shows. `by`: the capacities in which its reader answers there."""
     grant = registry.grant_of(row)
+    hidden = registry.hidden_talents(person, row)
     lanes = registry.lanes_for(grant) if grant else []
     open_now = grant is not None and grant.state == "asking" and timezone.now() < row.sign_by
     mine = [lane for lane in lanes if lane.person_id == person.pk and lane.by in by]
@@ -93,12 +106,46 @@ def _case(person: Person, row: TrainingRequest, by: Sequence[str]) -> dict[str, 
         and grant.state in ("asking", "active", "paused"),
         "has_key": registry.credentials_of(person).exists(),
         "replaced": Grant.objects.filter(request=row, state="superseded").count(),
-        "talents": [talent.person for talent in row.talents.select_related("person")],
+        "talents": [
+            talent.person for talent in row.talents.select_related("person").exclude(pk__in=hidden)
+        ],
+        "hidden": hidden,
+        "blend": _blend(grant, hidden),
+        "machine": _machine(dataset),
         "scope": _scope(Terms.from_payload(row.terms), row),
         "text": registry.core_grant(grant).text(locale()) if grant else "",
         "text_easy": registry.core_grant(grant).text("ja-easy") if grant else "",
         **_pictures(person, row, dataset),
     }
+
+
+def _blend(grant: Grant | None, hidden: frozenset[str]) -> dict[str, Any] | None:
+    """What a blend's page says of it: the reader's own share, and that there are others (R17)."""
+    found = registry.core_grant(grant).clearances if grant else None
+    if found is None or len(found.shares) < 2:
+        return None
+    own = [share.talent for share in found.shares if share.talent not in hidden] if hidden else []
+    seen = clearance.seen_by(found, own[0] if len(own) == 1 else "")
+    others = ", ".join(f"{share / 10:.1f}%" for share in seen["others_permille"])
+    own_share = f"{seen['own_permille'] / 10:.1f}" if seen["own_permille"] else ""
+    return {"people": seen["people"], "own": own_share, "others": others}
+
+
+def _machine(dataset: Dataset | None) -> list[dict[str, Any]]:
+    """The lanes that nobody signs, in the reader's words."""
+    names = {
+        "base_licence": _("Licence of the base model"),
+        "tool_licence": _("Licences of our own tools"),
+        "curation": _("Check of the pictures"),
+    }
+    return [
+        {
+            **lane,
+            "word": names[lane["kind"]],
+            "said": said(lane["refusal"]) if lane["refusal"] else None,
+        }
+        for lane in rights.machine_lanes(dataset)
+    ]
 
 
 def _scope(terms: Terms, row: TrainingRequest) -> dict[str, Any]:
@@ -136,8 +183,8 @@ def _pictures(person: Person, row: TrainingRequest, dataset: Dataset | None) -> 
         "references": view["references"],
         "may_look": may_look,
         "readable": may_look and selectors.pictures_readable(row),
-        "pictures": list(dataset.pictures.filter(accepted=True)) if may_look else [],
-        "reference_pictures": list(dataset.references.all()) if may_look else [],
+        "pictures": selectors.pictures_shown(person, dataset) if may_look else [],
+        "reference_pictures": selectors.references_shown(person, dataset) if may_look else [],
     }
 
 
@@ -171,6 +218,8 @@ def picture(request: HttpRequest, person: Person, request_id: str, picture_id: s
         pk=picture_id, dataset__request=row
     )
     shown = found.first() if registry.may_see_pictures(person, row) else None
+    if shown is not None and shown not in selectors.pictures_shown(person, shown.dataset):
+        raise Http404
     return _image(None if shown is None else thumbnails.picture_thumbnail(picture=shown))
 
 
@@ -185,6 +234,8 @@ def reference(
         pk=reference_id, dataset__request=row
     )
     shown = found.first() if registry.may_see_pictures(person, row) else None
+    if shown is not None and shown not in selectors.references_shown(person, shown.dataset):
+        raise Http404
     return _image(None if shown is None else thumbnails.reference_thumbnail(reference=shown))
 
 
@@ -207,7 +258,8 @@ def upload(request: HttpRequest, person: Person, request_id: str) -> HttpRespons
     dataset = datasets.dataset_open(request=row)
     taken = 0
     for file in request.FILES.getlist("files"):
-        added = _take(dataset, file.read(), reference=request.POST.get("kind") == "references")
+        whose = request.POST.get("talent", "")
+        added = _take(dataset, file.read(), request.POST.get("kind") == "references", whose)
         if isinstance(added, Refusal):
             text = said(added)
             messages.error(request, f"{file.name}: {text['what']} {text['next']}")
@@ -218,12 +270,14 @@ def upload(request: HttpRequest, person: Person, request_id: str) -> HttpRespons
     return redirect("request-detail", request_id=row.pk)
 
 
-def _take(dataset: Dataset, data: bytes, *, reference: bool) -> object:
+def _take(dataset: Dataset, data: bytes, reference: bool, whose: str) -> object:
     if not reference:
         return datasets.picture_add(dataset=dataset, data=data)
     talents = list(dataset.request.talents.all())
-    if len(talents) != 1:
-        return Refusal("no_references", "name the talent over the API")
+    if len(talents) > 1:
+        talents = [talent for talent in talents if talent.pk == whose]
+    if not talents:
+        return Refusal("no_references", "say whom the references show")
     return datasets.reference_add(dataset=dataset, talent=talents[0], data=data)
 
 

@@ -135,6 +135,7 @@ class Story:
         self.screen.refusal(
             self.charlie.post(f"{address}/seal").no("unknown_face"), "二人目 / a second person"
         )
+        self._declare(f"{address}/rights")
         left_out = {"accepted": False}
         self.charlie.patch(f"{address}/pictures/{stray['id']}", left_out).yes()
         report = self.charlie.post(f"{address}/curation").yes()
@@ -145,6 +146,27 @@ class Story:
             f"{len(self.photos.talent)}枚すべてに本人だけを確認し、封印しました。"
             f" 署名の対象 {sealed['grant_digest'][:16]}…",
             f"the talent and nobody else in all {len(self.photos.talent)} pictures; sealed",
+        )
+
+    def _declare(self, address: str) -> None:
+        """Whose the photographs are: having the files is no right to train on them."""
+        shoot = {
+            "shot_on": timezone.localdate().isoformat(),
+            "client": "スタジオ港(デモ)",
+            "purpose": "この実演のための撮影",
+        }
+        rights = {
+            "shoot": shoot,
+            "holder": self.world.charlie.person.pk,
+            "moral_rights": True,
+            # Own pictures may name their maker otherwise than the demonstration's photographer.
+            "creator_note": self.photos.reason[:500],
+        }
+        self.charlie.post(address, {**rights, "basis": "30-4"}).no("uncleared_copyright")
+        self.charlie.post(address, {**rights, "basis": "owner"}).yes()
+        self.screen.say(
+            "写真ごとに撮影・著作権者・根拠を届け出(30条の4は根拠になりません)",
+            "shoot, copyright holder and basis declared for every picture",
         )
 
     def _take_on(self, address: str, findings: list[dict[str, Any]]) -> None:

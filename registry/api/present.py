@@ -16,6 +16,7 @@ from registry.models import (
     Lane,
     ModelRecord,
     Organisation,
+    Person,
     Talent,
     TrainingRequest,
 )
@@ -34,24 +35,28 @@ def request_line(row: TrainingRequest) -> dict[str, Any]:
     }
 
 
-def request(row: TrainingRequest) -> dict[str, Any]:
-    """A request with everything that its parties may see."""
+def request(row: TrainingRequest, viewer: Person) -> dict[str, Any]:
+    """A request with everything that this party may see; the others of a blend stay unnamed."""
     newest = selectors.grant_of(row)
+    hidden = selectors.hidden_talents(viewer, row)
+    shown = row.talents.select_related("person").exclude(id__in=hidden).order_by("id")
     return {
         **request_line(row),
-        "talents": [talent(t) for t in row.talents.select_related("person").order_by("id")],
+        "talents": [talent(t) for t in shown],
+        "others": len(hidden),
         "copyright_holder": row.copyright_holder_id,
         "base_model": base_model(row.base_model),
         "terms": row.terms,
         "recipe": row.recipe,
         "max_runs": row.max_runs,
-        "grant": None if newest is None else grant(newest),
+        "grant": None if newest is None else grant(newest, viewer),
     }
 
 
-def grant(row: Grant) -> dict[str, Any]:
+def grant(row: Grant, viewer: Person) -> dict[str, Any]:
     """A grant: the digest that is signed, the text that is read, and how far everybody is."""
     core = selectors.core_grant(row)
+    hidden = selectors.hidden_talents(viewer, row.request)
     return {
         "id": row.id,
         "request": row.request_id,
@@ -67,18 +72,19 @@ def grant(row: Grant) -> dict[str, Any]:
         "curation_digest": core.curation_digest,
         "max_runs": core.max_runs,
         "runs_used": row.runs_used,
-        "lanes": [lane(item) for item in selectors.lanes_for(row)],
+        "lanes": [lane(item, hidden) for item in selectors.lanes_for(row)],
         "made_event": row.made_event,
     }
 
 
-def lane(row: Lane) -> dict[str, Any]:
+def lane(row: Lane, hidden: frozenset[str]) -> dict[str, Any]:
     """A party and its answer. Its private reason is not shown to the others."""
+    unnamed = row.subject in hidden
     return {
         "by": row.by,
-        "person": row.person_id,
-        "name": row.person.display_name,
-        "subject": row.subject,
+        "person": None if unnamed else row.person_id,
+        "name": "" if unnamed else row.person.display_name,
+        "subject": None if unnamed else row.subject,
         "state": row.state,
         "decided_at": row.decided_at.isoformat() if row.decided_at else None,
     }

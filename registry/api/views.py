@@ -174,7 +174,7 @@ class Requests(ApiView):
         row = requests.request_submit(by=who.person, **found)
         if not isinstance(row, TrainingRequest):
             return problems.refused(row, instance=request.path)
-        response = Response(present.request(row), status=201)
+        response = Response(present.request(row, who.person), status=201)
         response["Location"] = f"{request.path}/{row.id}"
         return response
 
@@ -255,7 +255,7 @@ class RequestDetail(ApiView):
     def get(self, request: Request, request_id: str) -> Response:
         """The request with its grant: digest, text in both languages, and every lane."""
         row = selectors.access_request(person=caller(request).person, request_id=request_id)
-        return Response(present.request(row))
+        return Response(present.request(row, caller(request).person))
 
     @extend_schema(request=AmendInput, responses=_OBJECT)
     def patch(self, request: Request, request_id: str) -> Response:
@@ -399,7 +399,7 @@ def _ended(request: Request, grant_id: str, done: Refusal | None) -> Response:
     if done is not None:
         return problems.refused(done, instance=request.path)
     grant = selectors.access_grant(person=caller(request).person, grant_id=grant_id)
-    return Response(present.grant(grant))
+    return Response(present.grant(grant, caller(request).person))
 
 
 class CredentialOptions(ApiView):

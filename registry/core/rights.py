@@ -183,7 +183,7 @@ def decide(
     shown = {talent for row in sheet.pictures for talent in row.talents}
     failing: dict[str, list[str]] = {}
     for row in sheet.pictures:
-        for code in _missing(row, asked, works):
+        for code in missing(row, asked, works):
             failing.setdefault(code, []).append(row.id)
     refusals = [Refusal(code, " ".join(ids)) for code, ids in failing.items()]
     # (2)
@@ -191,9 +191,10 @@ def decide(
     return refusals
 
 
-def _missing(
+def missing(
     row: PictureRights, asked: frozenset[str], works: Mapping[str, frozenset[str]]
 ) -> list[str]:
+    """The codes of what one photograph still lacks; the steps are those of `decide`."""
     # (1)
     if not row.holder or not row.shoot:
         return ["image_unrecorded"]

@@ -460,7 +460,7 @@ EVERY_CODE = [
     *("too_few_pictures", "few_pictures", "many_pictures", "too_many_pictures"),
     *("duplicate", "near_duplicate", "same_background", "same_outfit", "same_hair"),
     *("same_everything", "dominant_background", "grain", "too_soft", "over_retouched"),
-    *("skin_tone", "unlike_exposure", "face_small", "sideways"),
+    *("skin_tone", "unlike_exposure", "face_small", "sideways", "bystander", "talent_absent"),
 ]
 
 

@@ -8,6 +8,7 @@ import functools
 import io
 import sys
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,10 +21,11 @@ from PIL import Image
 
 from registry.models import Approval, Grant, TrainingRequest
 from registry.services import catalogue, keyring
+from registry.services import rights as registry_rights
 from tests.world import World, free, sequence
 from training.engines.base import Face
-from training.models import Dataset, TrainingJob, Worker
-from training.services import curation, datasets, jobs, workers
+from training.models import Dataset, Picture, Shoot, TrainingJob, Worker
+from training.services import curation, datasets, jobs, rights, workers
 from training.trainer.base.digest import base_digest
 from training.trainer.config import Recipe
 from training.worker import agent, keys
@@ -140,7 +142,34 @@ class Studio:
                 dataset=dataset, talent=self.world.talent, data=photograph(seed)
             )
             assert not hasattr(reference, "code"), reference
+        self.declare(dataset)
         return dataset
+
+    def declare(self, dataset: Dataset, *pictures: Picture, **changes: Any) -> Any:
+        """Charlie declares the rights of these pictures, or of all: own work, own shoot."""
+        values: dict[str, Any] = {
+            "shoot": self.shoot(),
+            "holder": registry_rights.holder_of(person=self.world.charlie.person),
+            "basis": "owner",
+            "moral_rights": True,
+        }
+        return rights.rights_declare(
+            dataset=dataset,
+            pictures=pictures or list(dataset.pictures.all()),
+            by=self.world.charlie.person,
+            **(values | changes),
+        )
+
+    def shoot(self) -> Shoot:
+        """Where charlie's pictures come from."""
+        row = rights.shoot_record(
+            organisation=self.world.studio,
+            shot_on=date(2026, 4, 1),
+            client="Kadoma Press",
+            purpose="a magazine spread",
+        )
+        assert isinstance(row, Shoot), row
+        return row
 
     def curated(self) -> Dataset:
         """Surveyed, and every craft point taken on by charlie."""

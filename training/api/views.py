@@ -24,6 +24,7 @@ from registry.core.refusals import Refusal
 from registry.models import Talent, TrainingRequest
 from training import selectors, tasks
 from training.api.answers import problem
+from training.api.rights import Mask, Rights
 from training.models import Dataset, Picture, TrainingJob
 from training.services import curation, datasets, delivery, engine, jobs
 
@@ -256,6 +257,8 @@ def routes() -> dict[str, Any]:
     return {
         f"{of_request}/pictures": Pictures,
         f"{of_request}/pictures/<str:picture_id>": PictureDetail,
+        f"{of_request}/pictures/<str:picture_id>/mask": Mask,
+        f"{of_request}/rights": Rights,
         f"{of_request}/references": References,
         f"{of_request}/curation": Curation,
         f"{of_request}/curation/accept": Accept,

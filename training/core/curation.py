@@ -27,6 +27,8 @@ from registry.log.core.canonical import digest
 FORMAT: Final = "kyodaku/curation/v1"
 
 Band = Literal["match", "weak", "unlike", "other"]
+# The bands in which a face counts as the talent's own.
+IS_HER: Final = frozenset({"match", "weak", "unlike"})
 # hard: blocks, nobody can override. review: blocks until a named reviewer has looked at that very
 # picture. soft: blocks until taken on with a reason. warn: shown to everyone who signs.
 Kind = Literal["hard", "review", "soft", "warn"]
@@ -78,12 +80,18 @@ class Profile:
 
 @dataclass(frozen=True)
 class FaceMeasure:
-    """One detected face: box in pixels, detector score and likeness to the talent in permille."""
+    """One detected face: box in pixels, detector score and likeness to the talent in permille.
+
+    `talent` is whom it is most like, of the people of the request; `bystander` is the person who
+    was declared to be in this place.
+    """
 
     box: tuple[int, int, int, int]
     score: int
     likeness: int
     turn: int
+    talent: str = ""
+    bystander: str = ""
 
     @property
     def side(self) -> int:
@@ -131,16 +139,19 @@ class References:
     skin_chroma: int
     # SHA-256 of each reference, sorted: whoever signs has seen which pictures say who she is.
     pictures: tuple[str, ...] = ()
+    talent: str = ""
 
 
 @dataclass(frozen=True)
 class FaceRecord:
-    """A face as reported: its band, not its score."""
+    """A face as reported: its band, not its score, and whose it was taken to be."""
 
     box: tuple[int, int, int, int]
     band: Band
     sure: bool
     turn: int
+    talent: str = ""
+    bystander: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,6 +209,13 @@ class Report:
     findings: tuple[Finding, ...]
     acceptances: tuple[Acceptance, ...] = ()
     format: str = FORMAT
+    # A blend: the references of every further talent.
+    others: tuple[References, ...] = ()
+
+    @property
+    def people(self) -> tuple[References, ...]:
+        """The references of everybody whom the set is to show."""
+        return (self.references, *self.others)
 
 
 @dataclass(frozen=True)
@@ -228,17 +246,25 @@ def band(likeness: int, profile: Profile) -> Band:
 
 
 def judge(
-    measurements: Sequence[Measurement], references: References, profile: Profile | None = None
+    measurements: Sequence[Measurement],
+    references: References,
+    profile: Profile | None = None,
+    others: Sequence[References] = (),
 ) -> Report:
-    """Measurements into a report. Says what was found; `decide` says what follows."""
+    """Measurements into a report. Says what was found; `decide` says what follows.
+
+    `others` are the further people of a blend; each of `references` and `others` names its talent.
+    """
     profile = profile or Profile()
     groups = _groups(measurements, profile)
+    people = {item.talent: item for item in (references, *others)}
     findings = [
         *_count_findings(measurements, profile),
         *_face_findings(measurements, profile),
+        *_people_findings(measurements, people, profile),
         *_duplicate_findings(measurements, profile),
         *_group_findings(groups, len(measurements), profile),
-        *_quality_findings(measurements, references, profile),
+        *_quality_findings(measurements, people, profile),
     ]
     return Report(
         profile=profile,
@@ -246,6 +272,7 @@ def judge(
         pictures=tuple(_record(item, profile) for item in measurements),
         groups=tuple(groups),
         findings=tuple(findings),
+        others=tuple(others),
     )
 
 
@@ -301,6 +328,8 @@ def _record(item: Measurement, profile: Profile) -> PictureRecord:
                 band=band(face.likeness, profile),
                 sure=face.score >= profile.sure_face,
                 turn=face.turn,
+                talent=face.talent if band(face.likeness, profile) in IS_HER else "",
+                bystander=face.bystander,
             )
             for face in item.faces
         ),
@@ -346,10 +375,28 @@ def _faces_of(item: Measurement, profile: Profile) -> list[Finding]:
     if main is None:
         return [Finding("no_face", "hard", (item.id,))]
     kinds = dict([_main(main, profile)])
+    seen = {main.talent}
     for face in item.faces:
         if face is not main:
-            kinds.update([_beside(face, profile)])
+            kinds.update([_beside(face, main, seen, profile)])
     return [Finding(code, kind, (item.id,)) for code, kind in kinds.items() if code]
+
+
+def _people_findings(
+    items: Sequence[Measurement], people: dict[str, References], profile: Profile
+) -> list[Finding]:
+    """As many people as were cleared: each of them is in the set, and `unknown_face` is the rest.
+
+    In a set of one talent every picture without her blocks by itself.
+    """
+    shown = {
+        face.talent
+        for item in items
+        for face in item.faces
+        if band(face.likeness, profile) in ("match", "weak")
+    }
+    absent = sorted(set(people) - shown) if len(people) > 1 else []
+    return [Finding("talent_absent", "hard", count=len(absent))] if absent else []
 
 
 def _main(face: FaceMeasure, profile: Profile) -> tuple[str, Kind]:
@@ -362,10 +409,20 @@ def _main(face: FaceMeasure, profile: Profile) -> tuple[str, Kind]:
     return verdicts[band(face.likeness, profile)]
 
 
-def _beside(face: FaceMeasure, profile: Profile) -> tuple[str, Kind]:
-    """A face beside the talent's: the talent again (a mirror, a collage), or somebody else."""
+def _beside(
+    face: FaceMeasure, main: FaceMeasure, seen: set[str], profile: Profile
+) -> tuple[str, Kind]:
+    """A face beside the main one: the same talent again (a mirror, a collage), another talent of
+    the blend, a bystander who was declared and is asked, or somebody else.
+
+    A bystander is behind the talent: whoever is as large in the picture is a second sitter.
+    """
     if band(face.likeness, profile) == "match":
-        return "face_repeated", "soft"
+        again = face.talent in seen
+        seen.add(face.talent)
+        return ("face_repeated", "soft") if again else ("", "warn")
+    if face.bystander and face.side < main.side:
+        return "bystander", "warn"
     if face.score >= profile.sure_face:
         return "unknown_face", "hard"
     return "possible_face", "review"
@@ -471,7 +528,7 @@ def _dominant(size: int, count: int, profile: Profile) -> bool:
 
 
 def _quality_findings(
-    items: Sequence[Measurement], references: References, profile: Profile
+    items: Sequence[Measurement], people: dict[str, References], profile: Profile
 ) -> list[Finding]:
     usual = int(np.median([item.skin_light for item in items if item.skin_light] or [0]))
     found = []
@@ -479,7 +536,7 @@ def _quality_findings(
         checks = {
             "grain": item.grain > profile.max_grain,
             "unlike_exposure": _off_exposure(item, usual, profile),
-            **_face_checks(item, references, profile),
+            **_face_checks(item, people, profile),
         }
         found += [Finding(code, "soft", (item.id,)) for code, failed in checks.items() if failed]
     return found
@@ -490,7 +547,9 @@ def _off_exposure(item: Measurement, usual: int, profile: Profile) -> bool:
     return item.skin_light is not None and abs(item.skin_light - usual) > profile.max_light_gap
 
 
-def _face_checks(item: Measurement, references: References, profile: Profile) -> dict[str, bool]:
+def _face_checks(
+    item: Measurement, people: dict[str, References], profile: Profile
+) -> dict[str, bool]:
     face = main_face(item.faces)
     if face is None:
         return {}
@@ -499,7 +558,7 @@ def _face_checks(item: Measurement, references: References, profile: Profile) ->
         "face_small": face.side < profile.min_face_side,
         "too_soft": item.sharpness is not None and item.sharpness < profile.min_sharpness,
         "over_retouched": _plastic(item, profile),
-        "skin_tone": _paled(item, references, profile),
+        "skin_tone": _paled(item, people[face.talent], profile),
     }
 
 
@@ -563,6 +622,24 @@ ADVICE: Final[dict[str, Advice]] = {
         "Even a small or printed face belongs to somebody when it can be recognised.",
         "名前を記録した確認者が顔でないことを確かめるか、その部分を切り抜いてください。",
         "A named reviewer must confirm that it is no face, or crop that part away.",
+    ),
+    "bystander": Advice(
+        "warn",
+        "写り込んだ人がいます。その人自身の承認を求めます。",
+        "A bystander is in the picture, who is asked for their own approval.",
+        "写り込んだだけの人にも肖像権があります。",
+        "Somebody who merely passed by has a portrait right too.",
+        "承認が得られないときは、顔を隠すか、その写真を外してください。",
+        "If they do not approve, mask the face or leave the picture out.",
+    ),
+    "talent_absent": Advice(
+        "hard",
+        "許諾を求める人のうち、写真に写っていない人がいます。",
+        "Somebody who is asked for permission is in none of the pictures.",
+        "写っている人の数と、許諾を求める人の数は同じでなければなりません。",
+        "As many people must be shown as are asked.",
+        "その人の写真を加えるか、その人を除いた申請にしてください。",
+        "Add pictures of that person, or file the request without them.",
     ),
     "no_face": Advice(
         "hard",

@@ -9,6 +9,9 @@ from typing import Final
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "worker.enrolled": ("ワーカーを登録", "worker enrolled"),
     "worker.approved": ("ワーカーを承認", "worker approved"),
+    "rights.declared": ("写真の権利を届け出", "rights in photographs declared"),
+    "rights.breached": ("虚偽の届け出を認定", "false declaration of rights found"),
+    "picture.masked": ("写り込みを隠した版に差し替え", "picture replaced by a masked version"),
     "dataset.refused": ("写真の封印を拒否", "sealing of the data set refused"),
     "dataset.reopened": ("写真の封印を解いて修正へ", "data set reopened for a change"),
     "dataset.sealed": ("写真を封印", "data set sealed"),

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, ImageStat, UnidentifiedImageError
 
 from registry.core.refusals import Refusal
 
@@ -112,6 +112,30 @@ def _normalise(data: bytes, limits: Limits) -> Picture | Refusal:
         source_sha256=hashlib.sha256(data).hexdigest(),
         pixel_sha256=pixel_digest(rgb),
         notes=tuple(sorted({*notes, *more})),
+    )
+
+
+def masked(data: bytes, box: tuple[int, int, int, int]) -> Picture | Refusal:
+    """Paint a box of a normalised picture over and encode it anew; `terms_invalid` for no box.
+
+    One flat colour, not a blur or a mosaic: what can be estimated back is not hidden.
+    """
+    with Image.open(BytesIO(data), formats=("JPEG",)) as image:
+        rgb = image.convert("RGB")
+    left, top, right, bottom = box
+    if not (0 <= left < right <= rgb.width and 0 <= top < bottom <= rgb.height):
+        return Refusal("terms_invalid", "a box outside the picture")
+    colour = ImageStat.Stat(rgb.crop(box)).median
+    rgb.paste((int(colour[0]), int(colour[1]), int(colour[2])), box)
+    encoded = _encode(rgb)
+    return Picture(
+        data=encoded,
+        width=rgb.width,
+        height=rgb.height,
+        file_sha256=hashlib.sha256(encoded).hexdigest(),
+        source_sha256=hashlib.sha256(data).hexdigest(),
+        pixel_sha256=pixel_digest(rgb),
+        notes=("masked",),
     )
 
 

@@ -38,6 +38,9 @@ class Face:
         return min(right - left, bottom - top)
 
 
+Box = tuple[float, float, float, float]
+
+
 class FaceEngine(Protocol):
     """What finds and describes faces. `digest` pins the weights, `settings` how they are used."""
 
@@ -61,9 +64,14 @@ def similarity(one: Vector, other: Vector) -> float:
 
 
 def overlap(one: Face, other: Face) -> float:
-    """Intersection over union of two boxes, 0..1."""
-    width = min(one.box[2], other.box[2]) - max(one.box[0], other.box[0])
-    height = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
+    """Intersection over union of two faces' boxes, 0..1."""
+    return boxes_overlap(one.box, other.box)
+
+
+def boxes_overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes (left, top, right, bottom), 0..1."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(width, 0.0) * max(height, 0.0)
     return shared / (_area(one) + _area(other) - shared) if shared else 0.0
 
@@ -86,6 +94,6 @@ def turned(
     return np.stack(back, axis=1).astype(np.float32)
 
 
-def _area(face: Face) -> float:
-    left, top, right, bottom = face.box
+def _area(box: Box) -> float:
+    left, top, right, bottom = box
     return (right - left) * (bottom - top)

@@ -8,6 +8,7 @@ That is coarse. It finds the same studio and the same costume, and misses what a
 the thresholds in `Profile` belong to these boxes and to nothing else.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -16,9 +17,11 @@ import numpy.typing as npt
 
 from training.core.curation import FaceMeasure, Histogram, Measurement
 from training.core.pictures import Picture
-from training.engines.base import Face, Rgb, Vector, similarity, turned
+from training.engines.base import Box, Face, Rgb, Vector, boxes_overlap, similarity, turned
 
 FACE_SIDE = 256
+# A face found again overlaps the place that was declared by at least this much.
+SAME_BOX = 0.5
 # Daubechies' high-pass filter with two vanishing moments: the finest diagonal detail of a picture
 # is nearly all noise, and its median absolute deviation / 0.6745 estimates sigma
 # (Donoho & Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994).
@@ -28,10 +31,18 @@ _LEAST_BACKGROUND = 0.06
 
 
 def measure(
-    name: str, picture: Picture, rgb: Rgb, faces: list[Face], person: Vector
+    name: str,
+    picture: Picture,
+    rgb: Rgb,
+    faces: list[Face],
+    people: Mapping[str, Vector],
+    bystanders: Sequence[tuple[str, Box]] = (),
 ) -> Measurement:
-    """Measure one picture. `rgb` are its pixels, `person` the centroid of the references."""
-    main = max(faces, key=lambda face: similarity(face.embedding, person), default=None)
+    """Measure one picture. `rgb` are its pixels, `people` each talent's centroid of references.
+
+    `bystanders` are people who were declared, each with the box in which their face is.
+    """
+    main = max(faces, key=lambda face: _nearest(face, people)[0], default=None)
     upright = np.ascontiguousarray(np.rot90(rgb, main.turn)) if main else rgb
     quality: dict[str, Any] = _face_quality(upright, main) if main else {}
     return Measurement(
@@ -40,7 +51,7 @@ def measure(
         pixel_sha256=picture.pixel_sha256,
         width=picture.width,
         height=picture.height,
-        faces=tuple(_face(face, person) for face in faces),
+        faces=tuple(_face(face, people, bystanders) for face in faces),
         phash=phash(rgb),
         phash_mirrored=phash(rgb[:, ::-1]),
         light=round(float(_grey(rgb).mean())),
@@ -50,14 +61,25 @@ def measure(
     )
 
 
-def _face(face: Face, person: Vector) -> FaceMeasure:
+def _face(
+    face: Face, people: Mapping[str, Vector], bystanders: Sequence[tuple[str, Box]]
+) -> FaceMeasure:
     left, top, right, bottom = (round(value) for value in face.box)
+    likeness, talent = _nearest(face, people)
+    here = (who for who, box in bystanders if boxes_overlap(face.box, box) >= SAME_BOX)
     return FaceMeasure(
         box=(left, top, right, bottom),
         score=round(face.score * 1000),
-        likeness=round(similarity(face.embedding, person) * 1000),
+        likeness=round(likeness * 1000),
         turn=face.turn,
+        talent=talent,
+        bystander=next(here, ""),
     )
+
+
+def _nearest(face: Face, people: Mapping[str, Vector]) -> tuple[float, str]:
+    """How like the most similar talent a face is, and who that is."""
+    return max((similarity(face.embedding, person), who) for who, person in people.items())
 
 
 def phash(rgb: Rgb) -> int:

@@ -6,7 +6,7 @@ it to the consent, delete it on withdrawal. Nothing here writes or logs it.
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -18,7 +18,7 @@ from PIL import Image
 from registry.core.refusals import Refusal
 from training.core.curation import Profile, References, Report, judge
 from training.core.pictures import Picture
-from training.engines.base import Face, FaceEngine, Rgb, Vector, similarity
+from training.engines.base import Box, Face, FaceEngine, Rgb, Vector, similarity
 from training.engines.measure import measure, skin
 
 MIN_REFERENCES = 3
@@ -46,9 +46,10 @@ class Template:
     skin_chroma: int
     pictures: tuple[str, ...]
 
-    def references(self) -> References:
+    def references(self, talent: str = "") -> References:
         """What a report may say about the references: everything but the face."""
         return References(
+            talent=talent,
             count=self.count,
             engine=self.engine,
             engine_digest=self.digest,
@@ -95,28 +96,53 @@ def enrol(pictures: Sequence[Picture], engine: FaceEngine) -> Template | Refusal
 
 def survey(
     pictures: Sequence[Picture],
-    template: Template,
+    people: Template | Mapping[str, Template],
     engine: FaceEngine,
     profile: Profile | None = None,
     progress: Progress | None = None,
+    bystanders: Mapping[str, Sequence[tuple[str, Box]]] | None = None,
 ) -> Report:
     """Look at every picture and report. Pictures are named `p001` … in the order given.
 
-    `progress(done, total)` is called after each. About a third of a CPU second per picture.
-    Raises TemplateMismatchError when the template is not this engine's.
+    `people` is the talent's template, or each talent's by id. `bystanders` are declared people with
+    their faces' boxes, by picture name. `progress(done, total)` is called after each; about a third
+    of a CPU second per picture. Raises TemplateMismatchError when a template is not this engine's.
     """
+    templates = {"": people} if isinstance(people, Template) else dict(people)
+    for template in templates.values():
+        _belongs(template, engine)
+    centroids = {talent: template.centroid for talent, template in templates.items()}
+    measured = []
+    for number, picture in enumerate(pictures, 1):
+        rgb, name = pixels(picture), f"p{number:03d}"
+        declared = (bystanders or {}).get(name, ())
+        measured.append(measure(name, picture, rgb, engine.faces(rgb), centroids, declared))
+        if progress is not None:
+            progress(number, len(pictures))
+    references = [template.references(talent) for talent, template in sorted(templates.items())]
+    return judge(measured, references[0], profile, references[1:])
+
+
+def _belongs(template: Template, engine: FaceEngine) -> None:
     if (template.engine, template.digest) != (engine.id, engine.digest):
         raise TemplateMismatchError("the template was made by another engine or pack")
     if template.settings != _plain(engine):
         raise TemplateMismatchError("the template was made with other engine settings")
-    measured = []
-    for number, picture in enumerate(pictures, 1):
-        rgb = pixels(picture)
-        faces = engine.faces(rgb)
-        measured.append(measure(f"p{number:03d}", picture, rgb, faces, template.centroid))
-        if progress is not None:
-            progress(number, len(pictures))
-    return judge(measured, template.references(), profile)
+
+
+def distinct(templates: Mapping[str, Template]) -> Refusal | None:
+    """Whether the talents of a blend are different people: no two look like one person.
+
+    Two names for one face would make a blend of one, and give somebody a share in nobody. Twins
+    cannot be told apart and so cannot be blended either.
+    """
+    people = sorted(templates)
+    for place, one in enumerate(people):
+        for other in people[place + 1 :]:
+            alike = similarity(templates[one].centroid, templates[other].centroid)
+            if alike >= MIN_AGREEMENT:
+                return Refusal("no_references", "two talents' references look like one person")
+    return None
 
 
 def likeness(template: Template, face: Face) -> float:

@@ -16,9 +16,8 @@ from django.utils import timezone
 
 from registry import selectors as registry
 from registry.core.refusals import Refusal
-from registry.core.rights import PictureRights, Sheet
 from registry.log import append
-from registry.models import Grant, Person
+from registry.models import Grant, Person, Talent
 from registry.services import requests, vault
 from training.core import curation
 from training.core.curation import Acceptance, Report
@@ -26,6 +25,7 @@ from training.core.pictures import Picture as Plain
 from training.engines import survey as surveying
 from training.engines.base import FaceEngine
 from training.models import Dataset, Picture
+from training.services import rights
 from training.services.datasets import dataset_manifest, opened, reference_context
 
 Progress = Callable[[int, int], None]
@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 def dataset_survey(
     *, dataset: Dataset, engine: FaceEngine, progress: Progress | None = None
 ) -> Report | Refusal:
-    """Measure every picture against the talent's references and keep the report.
+    """Measure every picture against each talent's references and keep the report.
 
     Refusals: `wrong_state` once sealed, `no_references`, and what opening a picture may refuse.
     The report's pictures are named `p001` … in the order of their positions.
@@ -45,14 +45,15 @@ def dataset_survey(
     key = vault.dataset_key(request=dataset.request, dataset_id=dataset.id)
     if isinstance(key, Refusal):
         return key
-    template = _template(dataset, key, engine)
-    if isinstance(template, Refusal):
-        return template
+    people = _templates(dataset, key, engine)
+    if isinstance(people, Refusal):
+        return people
     plain = _plain_pictures(dataset, rows, key)
     if isinstance(plain, Refusal):
         return plain
     told = _Told(dataset, progress)
-    report = surveying.survey(plain, template, engine, progress=told)
+    seen = rights.bystanders_of(dataset)
+    report = surveying.survey(plain, people, engine, progress=told, bystanders=seen)
     return _keep(dataset, rows, report)
 
 
@@ -69,15 +70,25 @@ class _Told:
             self.progress(done, total)
 
 
-def _template(dataset: Dataset, key: bytes, engine: FaceEngine) -> surveying.Template | Refusal:
-    """Every talent's references must agree among themselves; one talent a data set for now."""
-    talents = list(dataset.request.talents.all())
-    if len(talents) != 1:
-        return Refusal("no_references", "a data set shows one talent")
-    rows = dataset.references.filter(talent=talents[0])
-    found = [opened(row.object_digest, key, context=reference_context(dataset)) for row in rows]
+def _templates(
+    dataset: Dataset, key: bytes, engine: FaceEngine
+) -> dict[str, surveying.Template] | Refusal:
+    """Each talent's references agree among themselves, and no two talents are one person."""
+    found: dict[str, surveying.Template] = {}
+    for talent in dataset.request.talents.order_by("pk"):
+        template = _template(dataset, talent, key, engine)
+        if isinstance(template, Refusal):
+            return template
+        found[talent.pk] = template
+    return surveying.distinct(found) or found
+
+
+def _template(
+    dataset: Dataset, talent: Talent, key: bytes, engine: FaceEngine
+) -> surveying.Template | Refusal:
     pictures = []
-    for data in found:
+    for row in dataset.references.filter(talent=talent):
+        data = opened(row.object_digest, key, context=reference_context(dataset))
         if isinstance(data, Refusal):
             return data
         pictures.append(_plain(data))
@@ -202,7 +213,7 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
         count=manifest.count,
         bytes=manifest.total_bytes,
         curation_digest=digest,
-        rights=_sheet(row, decided.report),
+        rights=rights.sheet_of(row, decided.report),
         pictures=[picture.pk for picture in pictures],
         at=at,
     )
@@ -215,25 +226,6 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
     row.sealed_event = append.append("dataset.sealed", _sealed_data(row, grant), at=at)
     row.save()
     return grant
-
-
-def _sheet(row: Dataset, report: Report) -> Sheet:
-    """So far every photograph is the request's copyright holder's own."""
-    talents = tuple(sorted(row.request.talents.values_list("pk", flat=True)))
-    return Sheet(
-        tuple(
-            PictureRights(
-                id=picture.id,
-                file_sha256=picture.file_sha256,
-                talents=talents,
-                holder=row.request.copyright_holder_id,
-                basis="owner",
-                moral_rights=True,
-                shoot=row.request_id,
-            )
-            for picture in report.pictures
-        )
-    )
 
 
 def _sealed_data(row: Dataset, grant: Grant) -> dict[str, Any]:
@@ -269,6 +261,7 @@ def report_of(payload: dict[str, Any]) -> Report:
         ),
         acceptances=tuple(Acceptance(**item) for item in payload["acceptances"]),
         format=payload["format"],
+        others=tuple(_references(item) for item in payload["others"]),
     )
 
 

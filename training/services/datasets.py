@@ -7,6 +7,7 @@ lies under the data set's key, which needs the key share of every talent in the 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
@@ -20,7 +21,7 @@ from registry.log.core.errors import VerificationError
 from registry.models import Talent, TrainingRequest
 from registry.services import vault
 from training.core import manifest as manifest_core
-from training.core import pictures
+from training.core import pictures, reservations
 from training.core.manifest import Item, Manifest
 from training.models import Dataset, Picture, ReferencePicture
 from training.services.objects import object_read, object_store
@@ -54,7 +55,7 @@ def picture_add(*, dataset: Dataset, data: bytes) -> Picture | Refusal:
     if isinstance(key, Refusal):
         return key
     with transaction.atomic():
-        row = _open_for_change(dataset)
+        row = open_for_change(dataset)
         if isinstance(row, Refusal):
             return row
         if row.pictures.count() >= MAX_PICTURES:
@@ -64,10 +65,13 @@ def picture_add(*, dataset: Dataset, data: bytes) -> Picture | Refusal:
             return known
         digest = object_store(vault_core.seal(plain.data, key, context=row.id).data)
         # A crash here leaves an encrypted object that no row names: unreachable, and harmless.
-        return _picture(row, plain, digest)
+        return picture_row(row, plain, digest, signals=reservations.read(data).to_payload())
 
 
-def _picture(dataset: Dataset, plain: pictures.Picture, digest: str) -> Picture:
+def picture_row(
+    dataset: Dataset, plain: pictures.Picture, digest: str, *, signals: dict[str, Any]
+) -> Picture:
+    """The row of a stored picture, last in the set. Called with the data set's row locked."""
     last = dataset.pictures.aggregate(last=Max("position"))["last"]
     row = Picture.objects.create(
         dataset=dataset,
@@ -79,8 +83,9 @@ def _picture(dataset: Dataset, plain: pictures.Picture, digest: str) -> Picture:
         height=plain.height,
         bytes=len(plain.data),
         notes=list(plain.notes),
+        signals=signals,
     )
-    _reopen(dataset)
+    reopen(dataset)
     return row
 
 
@@ -89,12 +94,12 @@ def picture_leave_out(
 ) -> Picture | Refusal:
     """Take one picture out of the set (or back in) before it is sealed; `wrong_state` after."""
     with transaction.atomic():
-        row = _open_for_change(dataset)
+        row = open_for_change(dataset)
         if isinstance(row, Refusal):
             return row
         picture.accepted = accepted
         picture.save(update_fields=["accepted"])
-        _reopen(row)
+        reopen(row)
     return picture
 
 
@@ -110,7 +115,7 @@ def reference_add(*, dataset: Dataset, talent: Talent, data: bytes) -> Reference
     if isinstance(key, Refusal):
         return key
     with transaction.atomic():
-        row = _open_for_change(dataset)
+        row = open_for_change(dataset)
         if isinstance(row, Refusal):
             return row
         if not row.request.talents.filter(pk=talent.pk).exists():
@@ -124,7 +129,7 @@ def reference_add(*, dataset: Dataset, talent: Talent, data: bytes) -> Reference
             file_sha256=plain.file_sha256,
             defaults={"object_digest": object_store(sealed.data)},
         )
-        _reopen(row)
+        reopen(row)
     return reference
 
 
@@ -154,14 +159,15 @@ def dataset_reopen(*, dataset: Dataset, at: datetime | None = None) -> Dataset |
     return dataset
 
 
-def _open_for_change(dataset: Dataset) -> Dataset | Refusal:
+def open_for_change(dataset: Dataset) -> Dataset | Refusal:
+    """The data set's row, locked; `wrong_state` once it is sealed."""
     row = Dataset.objects.select_for_update().select_related("request").get(pk=dataset.pk)
     if row.state == Dataset.State.SEALED:
         return Refusal("wrong_state", "the data set is sealed")
     return row
 
 
-def _reopen(dataset: Dataset) -> None:
+def reopen(dataset: Dataset) -> None:
     """A change after the survey: its report no longer describes the set."""
     Dataset.objects.filter(pk=dataset.pk).update(
         state=Dataset.State.UPLOADING, curation=None, curation_digest="", surveyed=0
