@@ -51,6 +51,8 @@ class Dataset(models.Model):
     curation = models.JSONField(null=True, blank=True)  # training.core.curation.Report payload
     acceptances = models.JSONField(default=list, blank=True)  # points taken on, with reasons
     curation_digest = models.CharField(max_length=DIGEST, blank=True)
+    # The rights sheet that people signed: registry.core.rights.Sheet payload.
+    rights = models.JSONField(null=True, blank=True)
     root = models.CharField(max_length=DIGEST, blank=True)
     count = models.PositiveIntegerField(default=0)
     bytes = models.PositiveBigIntegerField(default=0)

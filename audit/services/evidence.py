@@ -91,6 +91,7 @@ def _case_files(delivery: Delivery, claims: Claims) -> dict[str, bytes]:
         verifier.TOKEN: admission["token"].encode(),
         verifier.STATUS: admission["status_list"].encode(),
         verifier.CURATION: canonical.dumps(job.dataset.curation),
+        verifier.RIGHTS: canonical.dumps(job.dataset.rights),
         verifier.MANIFEST: canonical.dumps(_leaves(dataset_manifest(job.dataset))),
         verifier.WORKER: canonical.b64u(worker).encode(),
         verifier.RUN: canonical.dumps(delivery.lora.run_statement),

@@ -28,7 +28,7 @@ MAX_PACK_BYTES: Final = 2**24
 
 # Every name that a pack may hold. ASCII, lower case, one level of folders: the same on any system.
 _NAME: Final = re.compile(
-    r"(pack|grant|curation|manifest)\.json|text\.(ja|en|ja-easy)\.txt|(token|status|status-as-of)\.jws"
+    r"(pack|grant|curation|rights|manifest)\.json|text\.(ja|en|ja-easy)\.txt|(token|status|status-as-of)\.jws"
     r"|worker\.pub|(run|delivery)\.dsse\.json|approvals/[a-z_]{1,20}-per_[0-9a-f]{20}\.json"
     r"|entries/(0|[1-9][0-9]{0,15})\.json|proofs/(0|[1-9][0-9]{0,15})\.tlog-proof"
 )

@@ -18,9 +18,10 @@ from audit.verifier import pack as packs
 from audit.verifier.history import Case, Entry, check_history, parse_entry
 from audit.verifier.steps import Step, Walk
 from registry.core import approvals as approvals_module
-from registry.core import jose, status_list, tokens
+from registry.core import clearance, jose, status_list, tokens
 from registry.core.approvals import Approval
 from registry.core.grants import Grant
+from registry.core.rights import Sheet
 from registry.core.tokens import Claims
 from registry.core.trust import TrustRoot
 from registry.core.vocabulary import TEXT_LOCALES, TextLocale
@@ -38,6 +39,7 @@ STATUS: Final = "status.jws"
 STATUS_AS_OF: Final = "status-as-of.jws"
 CURATION: Final = "curation.json"
 MANIFEST: Final = "manifest.json"
+RIGHTS: Final = "rights.json"
 WORKER: Final = "worker.pub"
 RUN: Final = "run.dsse.json"
 DELIVERY: Final = "delivery.dsse.json"
@@ -45,7 +47,7 @@ LEAVES: Final = "kyodaku/leaves/v1"
 LORA: Final = "(the LoRA file)"
 FIXED: Final = frozenset(
     {PACK, GRANT, *TEXTS.values(), TOKEN, STATUS, STATUS_AS_OF, CURATION, MANIFEST, WORKER, RUN}
-    | {DELIVERY}
+    | {DELIVERY, RIGHTS}
 )
 _LEAF_TYPES: Final = {"file_sha256": str, "pixel_sha256": str, "width": int, "height": int}
 # A run's times come from the worker's clock.
@@ -83,7 +85,8 @@ def verify(files: Mapping[str, bytes], trust: TrustRoot, lora: bytes | None = No
     (5) text: what people read has the digests that they signed;
     (6) approvals: one per party, each by a key of its own, over this grant;
     (7) curation: the report has the digest that people signed;
-    (8) pictures: the leaves lead to the Merkle root that people signed, and were all curated;
+    (8) pictures: the leaves lead to the Merkle root that people signed, were all curated, and
+        belong to whom the signed rights sheet says, as many as the grant counts for each;
     (9) worker: the key is the one to which the token was bound;
     (10) run: signed by that worker and by the registry, about this grant, base, pictures, recipe;
     (11) delivery: signed by the registry, made from that run's master, for the grant's licensee;
@@ -113,8 +116,9 @@ def verify(files: Mapping[str, bytes], trust: TrustRoot, lora: bytes | None = No
         report = walk.json(CURATION)
         found = canonical.digest(curation.FORMAT, report).hex()
         _same(found, grant.curation_digest, "curation_mismatch", "digest")
-    with walk.step("pictures", MANIFEST):  # (8)
+    with walk.step("pictures", MANIFEST, RIGHTS):  # (8)
         _check_pictures(walk.json(MANIFEST), grant, report)
+        _check_rights(Sheet.from_payload(walk.json(RIGHTS)), grant, report)
     with walk.step("worker", WORKER):  # (9)
         worker = canonical.unb64u(walk.text(WORKER))
         keys.load_ed25519_public(worker)
@@ -324,6 +328,16 @@ def _check_pictures(manifest: Mapping[str, Any], grant: Grant, report: Mapping[s
     curated = {picture["file_sha256"] for picture in report["pictures"]}
     if {row["file_sha256"] for row in rows} != curated:
         raise VerificationError("curation_mismatch", "the report is about other pictures")
+
+
+def _check_rights(sheet: Sheet, grant: Grant, report: Mapping[str, Any]) -> None:
+    """The sheet that people signed is about these pictures, and the grant counts what it says."""
+    _same(sheet.digest(), grant.clearances.rights_digest, "dataset_mismatch", "rights digest")
+    curated = [(picture["id"], picture["file_sha256"]) for picture in report["pictures"]]
+    listed = [(row.id, row.file_sha256) for row in sheet.pictures]
+    _same(listed, curated, "dataset_mismatch", "the rights sheet is about other pictures")
+    if not clearance.follows(grant.clearances, sheet):
+        raise VerificationError("uncleared_copyright", "the grant counts otherwise than its sheet")
 
 
 def _is_leaf(row: object) -> bool:

@@ -237,6 +237,20 @@ def shares(appearances: Mapping[str, int]) -> tuple[Share, ...]:
     )
 
 
+def follows(found: Clearances, sheet: Sheet) -> bool:
+    """Whether everything that a grant counts is what its rights sheet says; who signs for each
+    holder is `check`'s to hold against the parties."""
+    holders = {row.holder: [Signer(row.party_id)] for row in found.copyright}
+    works: dict[str, dict[str, list[Signer]]] = {}
+    for row in found.works:
+        works.setdefault(row.work, {})[row.holder] = [Signer(row.party_id)]
+    named = {row.holder for row in sheet.pictures} <= set(holders)
+    shown = {use.work for row in sheet.pictures for use in row.works} <= set(works)
+    return (
+        named and shown and clearances(sheet, holders=holders, works=works, requester="") == found
+    )
+
+
 def check(found: Clearances, parties: Sequence[PartyLike], *, count: int) -> list[Refusal]:
     """What is wrong with a grant's clearances, whoever signed it; empty when they hold.
 

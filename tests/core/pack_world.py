@@ -212,6 +212,7 @@ def build(
         "status.jws": then.encode(),
         "status-as-of.jws": _status(status_now, as_of).encode(),
         "curation.json": canonical.dumps(report),
+        "rights.json": canonical.dumps(_sheet().to_payload()),
         "manifest.json": canonical.dumps(verifier.leaves(rows)),
         "worker.pub": canonical.b64u(signer("worker").public_raw).encode(),
         "run.dsse.json": canonical.dumps(run),

@@ -203,6 +203,26 @@ def test_everything_in_the_grant_is_counted_from_the_sheet():
     assert (found.masked, found.retouchers) == (1, ("per_dana",))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"holder": "org_press"},
+        {"basis": "licence"},
+        {"works": (WorkUse("wor_star", "costume"),)},
+        {"works": (WorkUse("wor_other", "costume"),)},
+        {"bystanders": ("per_passer",)},
+        {"talents": ("tal_zoe",)},
+        {"reservation": "notAllowed"},
+        {"masks": 1},
+        {"retouch": Retouch("ab" * 32, ("crop",), "per_dana")},
+    ],
+)
+def test_a_grant_follows_from_its_sheet_and_from_no_other(change):
+    found = counted({}, {})
+    assert clearance.follows(found, sheet({}, {}))
+    assert not clearance.follows(found, sheet({}, change))
+
+
 @pytest.mark.parametrize("word", ["constrained", "unreadable", "notAllowed"])
 def test_a_constraint_without_its_content_counts_as_a_no(word):
     assert counted({"reservation": word}).copyright[0].reserved == 1

@@ -236,6 +236,13 @@ def test_another_picture_in_the_list_fails():
     assert (error.name, error.code) == ("pictures", "dataset_mismatch")
 
 
+def test_a_rights_sheet_that_was_not_signed_fails():
+    sheet = canonical.loads(honest().files["rights.json"])
+    sheet["pictures"][0]["holder"] = "per_somebody"
+    error = refused(honest(), **{"rights.json": canonical.dumps(sheet)})
+    assert (error.name, error.code) == ("pictures", "dataset_mismatch")
+
+
 # --- statements -----------------------------------------------------------------------------------
 
 

@@ -206,6 +206,7 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
     # (3)
     manifest = dataset_manifest(row)
     digest = decided.digest.hex()
+    sheet = rights.sheet_of(row, decided.report)
     # (4)
     grant = requests.request_seal_dataset(
         request=row.request,
@@ -213,7 +214,7 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
         count=manifest.count,
         bytes=manifest.total_bytes,
         curation_digest=digest,
-        rights=rights.sheet_of(row, decided.report),
+        rights=sheet,
         pictures=[picture.pk for picture in pictures],
         at=at,
     )
@@ -223,6 +224,7 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
     row.state, row.sealed_at = Dataset.State.SEALED, at
     row.root, row.count, row.bytes = manifest.root(), manifest.count, manifest.total_bytes
     row.curation, row.curation_digest = curation.to_json(decided.report), digest
+    row.rights = sheet.to_payload()
     row.sealed_event = append.append("dataset.sealed", _sealed_data(row, grant), at=at)
     row.save()
     return grant
