@@ -415,8 +415,8 @@ def may_see_pictures(person: Person, request: TrainingRequest) -> bool:
 def hidden_talents(person: Person, request: TrainingRequest) -> frozenset[str]:
     """The talents of a blend of whom this person may know that there are others, not who (R17).
 
-    The company that asks, the licensee and whoever holds photographs know all of them; a talent and
-    those who speak for her know her alone.
+    The company that asks and the licensee know all of them; a talent and those who speak for her
+    know her alone, and whoever holds other rights learns nobody's name from the registry.
     """
     everybody = frozenset(request.talents.values_list("id", flat=True))
     mine = organisations_of(person)
@@ -433,8 +433,7 @@ def hidden_talents(person: Person, request: TrainingRequest) -> frozenset[str]:
         *speaks.values_list("subject", flat=True),
         *lanes.filter(authority__in=represented.values("id")).values_list("subject", flat=True),
     }
-    holder = lanes.filter(person=person, by="photo_copyright").exists()
-    return frozenset() if holder and not own else everybody - own
+    return everybody - own
 
 
 @dataclass(frozen=True)

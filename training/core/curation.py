@@ -27,7 +27,7 @@ from registry.log.core.canonical import digest
 FORMAT: Final = "kyodaku/curation/v1"
 
 Band = Literal["match", "weak", "unlike", "other"]
-# The bands in which a face counts as the talent's own.
+# The bands in which the main face counts as the talent's own.
 IS_HER: Final = frozenset({"match", "weak", "unlike"})
 # hard: blocks, nobody can override. review: blocks until a named reviewer has looked at that very
 # picture. soft: blocks until taken on with a reason. warn: shown to everyone who signs.
@@ -316,6 +316,13 @@ def _refusal(finding: Finding) -> Refusal:
 
 
 def _record(item: Measurement, profile: Profile) -> PictureRecord:
+    main = main_face(item.faces)
+
+    def whose(face: FaceMeasure) -> str:
+        """The main face is hers down to what a reviewer may let pass; one beside it must match."""
+        own = band(face.likeness, profile)
+        return face.talent if own == "match" or (face is main and own in IS_HER) else ""
+
     return PictureRecord(
         id=item.id,
         file_sha256=item.file_sha256,
@@ -328,7 +335,7 @@ def _record(item: Measurement, profile: Profile) -> PictureRecord:
                 band=band(face.likeness, profile),
                 sure=face.score >= profile.sure_face,
                 turn=face.turn,
-                talent=face.talent if band(face.likeness, profile) in IS_HER else "",
+                talent=whose(face),
                 bystander=face.bystander,
             )
             for face in item.faces
