@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
+from registry.core.rights import Sheet
 from registry.log.core import canonical, keys
 from registry.log.replay import Event, Row, Rule, derived
 from training.core import curation
@@ -17,8 +18,11 @@ from training.models import Dataset, Delivery, Lora, OutputDecision, TrainingJob
 from training.services.datasets import dataset_manifest
 from training.services.runs import statement_sha256
 
-# Events that change no row that these rules hold: a "no" that was given, the first step of a run.
-SILENT: Final = frozenset({"dataset.refused", "run.started"})
+# Events that change no row that these rules hold: a "no" that was given, the first step of a run,
+# what happens to an open set, a cause whose effect `grant.ended` tells.
+SILENT: Final = frozenset(
+    {"dataset.refused", "run.started", "rights.declared", "picture.masked", "rights.breached"}
+)
 _State = TrainingJob.State
 _OPEN: Final = frozenset({Dataset.State.UPLOADING.value, Dataset.State.CURATED.value})
 _WAITING: Final = frozenset({_State.QUEUED.value, _State.CLAIMED.value})
@@ -70,6 +74,7 @@ class Datasets(Rule):
             count=data["count"],
             curation_digest=data["curation_digest"],
             curation=data["curation_digest"],
+            rights=data["rights_digest"],
             sealed_event=event.id,
         )
 
@@ -89,6 +94,7 @@ class Datasets(Rule):
             "count": row.count,
             "curation_digest": row.curation_digest,
             "curation": derived(lambda: canonical.digest(curation.FORMAT, row.curation).hex()),
+            "rights": derived(lambda: Sheet.from_payload(row.rights).digest()),
             "sealed_event": row.sealed_event,
         }
 

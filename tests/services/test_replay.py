@@ -239,6 +239,7 @@ CASES: dict[tuple[str, str], tuple[type[models.Model], dict[str, Any]]] = {
     ("training_dataset", "count"): (Dataset, {"count": 4}),
     ("training_dataset", "curation_digest"): (Dataset, {"curation_digest": OTHER}),
     ("training_dataset", "curation"): (Dataset, {"curation": {}}),
+    ("training_dataset", "rights"): (Dataset, {"rights": {"pictures": []}}),
     ("training_dataset", "sealed_event"): (Dataset, {"sealed_event": "evt_0"}),
     ("training_trainingjob", "request"): (TrainingJob, {"request": "another"}),
     ("training_trainingjob", "grant"): (TrainingJob, {"grant": "another"}),

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from registry import selectors as registry
 from registry.core.refusals import Refusal
+from registry.core.rights import Sheet
 from registry.log import append
 from registry.models import Grant, Person, Talent
 from registry.services import requests, vault
@@ -225,12 +226,12 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
     row.root, row.count, row.bytes = manifest.root(), manifest.count, manifest.total_bytes
     row.curation, row.curation_digest = curation.to_json(decided.report), digest
     row.rights = sheet.to_payload()
-    row.sealed_event = append.append("dataset.sealed", _sealed_data(row, grant), at=at)
+    row.sealed_event = append.append("dataset.sealed", _sealed_data(row, grant, sheet), at=at)
     row.save()
     return grant
 
 
-def _sealed_data(row: Dataset, grant: Grant) -> dict[str, Any]:
+def _sealed_data(row: Dataset, grant: Grant, sheet: Sheet) -> dict[str, Any]:
     return {
         "dataset_id": row.id,
         "request_id": row.request_id,
@@ -238,6 +239,7 @@ def _sealed_data(row: Dataset, grant: Grant) -> dict[str, Any]:
         "dataset_root": row.root,
         "count": row.count,
         "curation_digest": row.curation_digest,
+        "rights_digest": sheet.digest(),
     }
 
 
