@@ -144,8 +144,8 @@ def finding_view(finding: dict[str, Any]) -> dict[str, Any]:
     return {**finding, **texts}
 
 
-def pictures_shown(person: Person, dataset: Dataset) -> list[Picture]:
-    """The pictures that a person of a talent's side may look at, in their order.
+def pictures_shown(person: Person, dataset: Dataset) -> list[tuple[int, Picture]]:
+    """The pictures that a person of a talent's side may look at, each with its place in the set.
 
     In a blend only those in which somebody is seen for whom this person speaks: the others stay
     unnamed, and unseen. Before the survey nobody knows who is in which.
@@ -153,14 +153,14 @@ def pictures_shown(person: Person, dataset: Dataset) -> list[Picture]:
     rows = list(dataset.pictures.filter(accepted=True))
     hidden = registry.hidden_talents(person, dataset.request)
     if not hidden:
-        return rows
+        return list(enumerate(rows, 1))
     seen = (dataset.curation or {}).get("pictures", [])
     if len(seen) != len(rows):
         return []
     own = {talent.pk for talent in dataset.request.talents.all()} - hidden
     return [
-        row
-        for row, record in zip(rows, seen, strict=True)
+        (place, row)
+        for place, (row, record) in enumerate(zip(rows, seen, strict=True), 1)
         if own & {face["talent"] for face in record["faces"]}
     ]
 

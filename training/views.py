@@ -218,8 +218,9 @@ def picture(request: HttpRequest, person: Person, request_id: str, picture_id: s
         pk=picture_id, dataset__request=row
     )
     shown = found.first() if registry.may_see_pictures(person, row) else None
-    if shown is not None and shown not in selectors.pictures_shown(person, shown.dataset):
-        raise Http404
+    if shown is not None:
+        allowed = {row.pk for _place, row in selectors.pictures_shown(person, shown.dataset)}
+        shown = shown if shown.pk in allowed else None
     return _image(None if shown is None else thumbnails.picture_thumbnail(picture=shown))
 
 

@@ -270,7 +270,7 @@ class RequestDetail(ApiView):
         )
         if isinstance(done, list):
             return problems.refused(done, instance=request.path)
-        return Response(present.request(done))
+        return Response(present.request(done, caller(request).person))
 
 
 class Talents(ApiView):
