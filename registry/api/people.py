@@ -46,4 +46,4 @@ class GoOn(ApiView):
         if isinstance(made, Refusal):
             return problems.refused(made, instance=request.path)
         grant.refresh_from_db()
-        return Response(present.grant(grant), status=201)
+        return Response(present.grant(grant, person), status=201)
