@@ -15,7 +15,7 @@ from registry.log import selectors as log
 from registry.log.core import merkle, tiles
 from registry.log.core.errors import VerificationError
 from registry.log.models import Entry
-from registry.services import keyring, tokens
+from registry.services import keyring, keyset, tokens
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
@@ -24,6 +24,15 @@ _FOR_EVER: Final = "public, max-age=31536000, immutable"
 def trust(request: HttpRequest) -> HttpResponse:
     """`trust.json`: to be fetched once and pinned, never to be taken from what is verified."""
     return _file(keyring.trust_root().to_bytes(), "application/json", "public, max-age=300")
+
+
+@require_safe
+def key_set(request: HttpRequest) -> HttpResponse:
+    """`keyset.json`: verified by whoever pinned the roots, worth nothing to anybody else."""
+    data = keyset.document()
+    if data is None:
+        raise Http404
+    return _file(data, "application/json", "no-cache")
 
 
 @require_safe

@@ -12,6 +12,10 @@ from typing import Final
 # type: (Japanese, English), for the ledger page.
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "log.origin_opened": ("台帳を新しい名前で継続", "log continued under a new origin"),
+    "key.listed": ("登録簿の鍵の一覧を公開", "the registry's key set published"),
+    "key.published": ("次に使う鍵を公開", "next signing key published"),
+    "key.rotated": ("署名鍵を交代", "signing key rotated"),
+    "key.revoked": ("署名鍵を失効", "signing key revoked"),
     "credential.enrolled": ("承認用の鍵を登録", "approval key enrolled"),
     "credential.retired": ("承認用の鍵を無効化", "approval key retired"),
     "wishes.changed": ("本人の決まりを変更", "a talent's own rules changed"),

@@ -106,6 +106,12 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "A test key or test token cannot be used in live mode.",
         "Approve again with live keys (passkeys).",
     ),
+    "key_revoked": (
+        "発行された時点で使えない鍵で署名されています。",
+        "鍵の一覧(keyset.json)を確かめ、現在の鍵で発行し直してもらってください。",
+        "It is signed with a key that could not sign at the time of issue.",
+        "Look at the key set (keyset.json) and have it issued again with the present key.",
+    ),
     "key_too_new": (
         "承認に使われた鍵は登録されたばかりで、まだ使えません。",
         "鍵の登録から待機時間が過ぎるまでお待ちください。",

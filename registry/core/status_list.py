@@ -89,7 +89,8 @@ class StatusList:
 def verify(token: str, trust: TrustRoot, *, uri: str, at: datetime) -> StatusList:
     """Verify a status list token and that it is fresh at `at`.
 
-    Raises `VerificationError`: the codes of `jose.read`, or `status_stale` when it is for another
+    Raises `VerificationError`: the codes of `jose.read`, `key_revoked` for a key that could not
+    sign then, or `status_stale` when it is for another
     address, older than `trust.status_max_age_s`, past its own end, or from the future.
     """
     claims = jose.read(token, typ=TYPE, pinned=trust.status_keys)
@@ -107,4 +108,7 @@ def verify(token: str, trust: TrustRoot, *, uri: str, at: datetime) -> StatusLis
     # 5 s of tolerance: two machines' clocks, not a grace period.
     if claims["sub"] != uri or age > trust.status_max_age_s or age < -5 or at.timestamp() >= ends:
         raise VerificationError("status_stale", f"age {int(age)} s")
+    kid = jose.header_of(token)["kid"]
+    if not trust.could_sign(kid, issued):
+        raise VerificationError("key_revoked", kid)
     return StatusList(uri=uri, issued_at=datetime.fromtimestamp(issued, UTC), lst=lst)

@@ -259,7 +259,8 @@ def verify(
     (1) one signature, by a pinned token key, over strict JSON (`jose.read`);
     (2) the claims are complete, of this format and of this trust root's mode;
     (3) `iss`, `aud` and `sub` are this registry, this pool and this job;
-    (4) `nbf <= at < exp`, and it does not live longer than a token may;
+    (4) `nbf <= at < exp`, it does not live longer than a token may, and its key could sign when it
+    was issued: not before it was put to use, not after it was replaced or revoked;
     (5) `cnf.jkt` is the key of the worker that asks;
     (6) the grant holds as such: texts, term, base-model licences;
     (7) every party of the grant approved with a key of its own;
@@ -287,6 +288,7 @@ def verify(
         raise VerificationError("wrong_job", claims.job_id)
     # (4)
     _check_times(claims, at)
+    check_key(token, claims.issued_at, trust)
     # (5)
     if claims.jkt != jkt:
         raise VerificationError("wrong_worker", claims.jkt)
@@ -323,6 +325,13 @@ def _check_times(claims: Claims, at: datetime) -> None:
         raise VerificationError("not_yet_valid", "token")
     if claims.expires_at - claims.issued_at > LIFETIME_S:
         raise VerificationError("malformed", "lives too long")
+
+
+def check_key(token: str, issued_at: int, trust: TrustRoot) -> None:
+    """Raise `key_revoked` unless the token's key could sign when it says that it was issued."""
+    kid = jose.header_of(token)["kid"]
+    if not trust.could_sign(kid, issued_at):
+        raise VerificationError("key_revoked", kid)
 
 
 def _check_grant(claims: Claims, head: checkpoint.Checkpoint) -> None:

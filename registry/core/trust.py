@@ -8,7 +8,7 @@ refused, and a pack that brings its own trust root is only *inspected* with it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from registry.log.core import canonical
@@ -27,6 +27,10 @@ class TrustRoot:
     A key counts only `key_wait_s` seconds after the log enrolled it: the time in which its supposed
     owner can object. `origins` are the web origins at which people sign. `mode` is `test` or
     `live`; nothing of one mode verifies in the other.
+
+    `root_keys` sign key sets, `root_threshold` of them together (`keyset.py`); `key_times` says
+    from when until when (Unix seconds, 0 is open) a key could sign, as of `keyset_version`. A key
+    without times is one that was pinned by hand.
     """
 
     issuer: str
@@ -42,6 +46,15 @@ class TrustRoot:
     witness_vkeys: tuple[str, ...] = ()
     witness_quorum: int = 0
     key_wait_s: int = 0
+    root_keys: Mapping[str, bytes] = field(default_factory=dict)
+    root_threshold: int = 0
+    key_times: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    keyset_version: int = 0
+
+    def could_sign(self, kid: str, issued_at: int) -> bool:
+        """Whether a pinned key could sign something issued then."""
+        begun, ended = self.key_times.get(kid, (0, 0))
+        return begun <= issued_at and (not ended or issued_at < ended)
 
     @property
     def checkpoint_vkeys(self) -> tuple[str, ...]:
@@ -65,6 +78,10 @@ class TrustRoot:
             "witness_vkeys": list(self.witness_vkeys),
             "witness_quorum": self.witness_quorum,
             "key_wait_s": self.key_wait_s,
+            "root_keys": _dump(self.root_keys),
+            "root_threshold": self.root_threshold,
+            "key_times": {kid: list(times) for kid, times in self.key_times.items()},
+            "keyset_version": self.keyset_version,
         }
         return canonical.dumps(payload)
 
@@ -75,8 +92,11 @@ class TrustRoot:
         if not isinstance(payload, dict) or payload.pop("format", None) != FORMAT:
             raise ValueError("not a trust root of format " + FORMAT)
         try:
-            for name in ("token_keys", "status_keys", "provenance_keys"):
-                payload[name] = {kid: canonical.unb64u(x) for kid, x in payload[name].items()}
+            for name in ("token_keys", "status_keys", "provenance_keys", "root_keys"):
+                named = payload.get(name, {}) if name == "root_keys" else payload[name]
+                payload[name] = {kid: canonical.unb64u(x) for kid, x in named.items()}
+            times = payload.get("key_times", {}).items()
+            payload["key_times"] = {kid: (int(begun), int(ended)) for kid, (begun, ended) in times}
             for name in ("log_vkeys", "origins", "witness_vkeys"):
                 payload[name] = tuple(payload.get(name, ()))
             return cls(**payload)

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from registry.core import keyset as core_keyset
 from registry.core.trust import TrustRoot
 from registry.log import keyfiles, witnesses
 from registry.log.core import keys
 from registry.log.core.checkpoint import LogSigners
+from registry.services import keyset
 
 KEY_BYTES: Final = 32
 NAMES: Final = (
@@ -65,7 +67,13 @@ def secret(name: str) -> bytes:
     """The 32 secret bytes of one key file. Raises `KeyFileError`, `ValueError` for other names."""
     if name not in NAMES:
         raise ValueError(f"no key of the registry is called {name!r}")
-    return _read(settings.KEYS_DIR, name)
+    return _read(settings.KEYS_DIR, name, _stamp(settings.KEYS_DIR / name))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes when the file is replaced: a rotated key is used by every process at once."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ino
 
 
 def token_signer() -> keys.Ed25519Signer:
@@ -90,8 +98,9 @@ def root_key() -> bytes:
 
 def trust_root() -> TrustRoot:
     """What others pin: served as `/trust.json`, and what the registry itself verifies against."""
-    return _trust_root(
-        settings.KEYS_DIR,
+    folder: Path = settings.KEYS_DIR
+    found = _trust_root(
+        folder,
         settings.PUBLIC_URL,
         settings.KYODAKU_MODE,
         settings.LOG_ORIGIN,
@@ -99,11 +108,17 @@ def trust_root() -> TrustRoot:
         settings.STATUS_MAX_AGE,
         witnesses.policy(),
         settings.NEW_KEY_WAIT_HOURS * 3600,
+        tuple(_stamp(folder / f"{purpose}.ed25519") for purpose in core_keyset.PURPOSES),
     )
+    published = keyset.published()
+    if published is None:
+        return found
+    return core_keyset.applied(keyset.pinned(found), published)
 
 
 @lru_cache(maxsize=64)
-def _read(folder: Path, name: str) -> bytes:
+def _read(folder: Path, name: str, stamp: tuple[int, int]) -> bytes:
+    del stamp
     return keyfiles.read_secret(folder / name, KEY_BYTES)
 
 
@@ -117,11 +132,13 @@ def _trust_root(
     status_max_age_s: int,
     policy: witnesses.Policy,
     key_wait_s: int,
+    stamps: tuple[tuple[int, int], ...],
 ) -> TrustRoot:
+    del stamps
     log = LogSigners(
         origin=log_origin,
-        ed25519=keys.Ed25519Signer.from_seed(_read(folder, "checkpoint.ed25519")),
-        mldsa44=keys.Mldsa44Signer.from_seed(_read(folder, "checkpoint.mldsa44")),
+        ed25519=keys.Ed25519Signer.from_seed(_file(folder, "checkpoint.ed25519")),
+        mldsa44=keys.Mldsa44Signer.from_seed(_file(folder, "checkpoint.mldsa44")),
     )
     site = urlsplit(issuer)
     return TrustRoot(
@@ -141,6 +158,10 @@ def _trust_root(
     )
 
 
+def _file(folder: Path, name: str) -> bytes:
+    return _read(folder, name, _stamp(folder / name))
+
+
 def _pinned(folder: Path, name: str) -> dict[str, bytes]:
-    signer = keys.Ed25519Signer.from_seed(_read(folder, name))
+    signer = keys.Ed25519Signer.from_seed(_file(folder, name))
     return {signer.kid: signer.public_raw}

@@ -140,6 +140,7 @@ VERDICTS: Final[Mapping[str, str]] = {
     "enrolment of a test key": "wrong_mode",
     "enrolment too new": "key_too_new",
     # the trust root
+    "key that could not sign then": "key_revoked",
     "pinned key of small order": "malformed",
     # proof of possession
     "proof of another request": "bad_signature",
@@ -1274,6 +1275,25 @@ def _logged_as_test(number: int) -> Shown:
     return {"token": LIVE.changed(mode="live", log=log).text(), "trust": LIVE_TRUST}
 
 
+def key_times() -> Iterator[Case]:
+    """The token's or the list's key was not yet in use, replaced, or revoked when it signed."""
+    issued = WORLD.claims.issued_at
+    for what, kid in {"token": TOKEN.kid, "status list": STATUS.kid}.items():
+        for name, times in {
+            "not yet in use": (issued + 1, 0),
+            "replaced at that moment": (0, issued),
+            "revoked a second before": (1, issued - 1),
+            "revoked long before": (0, 1),
+            "for a time that is over": (issued - 100, issued - 50),
+        }.items():
+            trust = replace(TRUST, key_times={kid: times})
+            yield _case(
+                "key that could not sign then",
+                f"{what}: {name}",
+                lambda t=trust: {"token": TEXT, "trust": t},
+            )
+
+
 def proofs() -> Iterator[Case]:
     """Proofs of possession for something else, by somebody else, at another time."""
 
@@ -1341,5 +1361,6 @@ FAMILIES: Final = (
     keys,
     statuses,
     log_cases,
+    key_times,
     proofs,
 )

@@ -29,6 +29,7 @@ from typing import IO, Any, Final
 from registry.core import vault
 from registry.core.refusals import Refusal
 from registry.core.tokens import Claims
+from registry.core.trust import TrustRoot
 from registry.log.core import canonical, envelope
 from registry.log.core.errors import VerificationError
 from training.core import provenance, weights
@@ -36,7 +37,7 @@ from training.core.manifest import Manifest
 from training.trainer import admission
 from training.trainer.base.digest import base_digest
 from training.trainer.wipe import wipe
-from training.worker import keys
+from training.worker import keys, pinned
 from training.worker.client import Claimed, Client, Released, Unreachable
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -185,10 +186,11 @@ class _Run:
         return _Ended("finished", Refusal(""))
 
     def _train(self) -> None:
+        trust = pinned.current(self.config.trust, self.client, at=datetime.now(UTC))
         base = self._base()
         manifest = self._fetch()
         released = _required(self.client.redeem(self.job.job_id, self.job.fence, self.job.token))
-        self._write(base, manifest, released)
+        self._write(base, manifest, released, trust)
         code, last = self._supervise(released)
         if code != FINISHED:
             raise _unfinished(code, last)
@@ -209,7 +211,7 @@ class _Run:
             (self.folder / "sealed" / f"{item.object}.bin").write_bytes(data)
         return manifest
 
-    def _write(self, base: Path, manifest: Manifest, released: Released) -> None:
+    def _write(self, base: Path, manifest: Manifest, released: Released, trust: TrustRoot) -> None:
         job = {
             "job_id": self.job.job_id,
             "recipe": dict(self.job.recipe),
@@ -221,7 +223,7 @@ class _Run:
         files = {
             "job.json": json.dumps(job).encode(),
             "token.jws": self.job.token.encode(),
-            "trust.json": self.config.trust.read_bytes(),
+            "trust.json": trust.to_bytes(),
             "key.json": admission.write_key_release(released.sealed_key),
             "sealed/manifest.json": admission.write_manifest(manifest),
         }

@@ -66,6 +66,9 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_PLAIN: Final = {"Content-Type": "application/json"}
+
+
 class Client:
     """The registry, seen from one worker. `base_url` is its public address, which proofs name."""
 
@@ -84,6 +87,16 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def keyset(self) -> bytes | None:
+        """The registry's signed key set, unverified; `None` where there is none."""
+        try:
+            response = self._http.request("GET", f"{self._base}/keyset.json", headers=_PLAIN)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"/keyset.json: {type(error).__name__}") from error
+        if response.status_code not in (200, 404):
+            raise Unreachable(f"/keyset.json: status {response.status_code}")
+        return response.content if response.status_code == 200 else None
 
     def claim(self) -> Claimed | Refusal | None:
         """The next job, or `None` when nothing waits."""
