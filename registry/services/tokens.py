@@ -109,6 +109,7 @@ def _reasons(grant_id: str, run: tokens.RunRequest, at: datetime) -> list[Refusa
     }
     refusals = tokens.may_mint(core, given, run, runs_used=grant.runs_used, at=at)
     refusals += _standing_refusals(grant, at)
+    refusals += _finish_refusals(grant, run, at)
     refusals += _age_refusals(grant, core, at)
     refusals += drift.licence_refusals(grant, at=at)
     refusals += welfare.mint_refusals(grant.request.talents.all())
@@ -138,6 +139,23 @@ def _standing_refusals(grant: Grant, at: datetime) -> list[Refusal]:
         if code is not None:
             found.append(Refusal(code, ref))
     return found
+
+
+def _finish_refusals(grant: Grant, run: tokens.RunRequest, at: datetime) -> list[Refusal]:
+    """Whatever is known to end before the run must: a representation, a guardianship, a licence.
+
+    The term itself is part of the grant, and the worker holds the run to it.
+    """
+    finish = at + timedelta(seconds=run.max_runtime_s)
+    if jst_day(finish) == jst_day(at):
+        return []
+    today = {*_standing_refusals(grant, at), *drift.licence_refusals(grant, at=at)}
+    then = [*_standing_refusals(grant, finish), *drift.licence_refusals(grant, at=finish)]
+    return [
+        Refusal("ends_before_finish", f"{item.code} {item.detail}")
+        for item in then
+        if item not in today
+    ]
 
 
 def _age_refusals(grant: Grant, core: CoreGrant, at: datetime) -> list[Refusal]:

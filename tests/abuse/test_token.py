@@ -15,12 +15,12 @@ from registry.core import dpop, keyset, tokens
 from registry.core.refusals import Refusal
 from registry.log.core.errors import VerificationError
 from registry.log.core.keys import Ed25519Signer
-from registry.models import Token
+from registry.models import Approval, Token
 from registry.services import keyring, parties
 from registry.services import keyset as keysets
 from registry.services import tokens as token_services
 from tests.services.forgery import claims_of, fork, minted, signed_by, worker
-from tests.world import JKT, ORIGIN, at_once, log_types
+from tests.world import JKT, ORIGIN, RUN, at_once, guard, human, log_types
 
 
 def test_a01_an_agency_employee_approves_as_the_talent(world):
@@ -176,3 +176,51 @@ def test_a33_a_signing_key_is_stolen(rooted):
         worker(after.text, trust=pinned, at=theft + timedelta(seconds=3))
     told = [kind for kind in log_types() if kind.startswith("key.")]
     assert told == ["key.listed", "key.published", "key.revoked"]
+
+
+# --- a run must be over before what allows it is --------------------------------------------------
+
+
+def reasons(found):
+    """The refusals of a mint, with what each of them names."""
+    assert isinstance(found, list), found
+    return [(item.code, item.detail.split(" ")[0]) for item in found]
+
+
+LONG = replace(RUN, max_runtime_s=3 * 24 * 3600)
+
+
+def test_a17_a_run_that_would_outlive_the_representation_is_not_begun(world):
+    """A17: talent changes agency; authority is looked up as of the day on which the run ends."""
+    grant = world.made()
+    row = world.talent.representations.get()
+    tomorrow = timezone.localdate() + timedelta(days=1)
+    assert isinstance(world.mint(grant, run=LONG), Token)
+    parties.representation_end(representation=row, ended_on=tomorrow)
+    found = world.mint(grant, run=LONG)
+    assert reasons(found) == [("ends_before_finish", "representation_ended")]
+    assert isinstance(world.mint(grant), Token)
+
+
+def test_a17_a_run_that_would_go_on_past_her_18th_birthday_is_not_begun(world):
+    """A17: what a guardian signed pauses on the day; a run that reaches into it is not begun."""
+    guardian = human("dora")
+    guardian.enrol()
+    tomorrow = timezone.localdate() + timedelta(days=1)
+    world.talent.birth_date = tomorrow.replace(year=tomorrow.year - 18)
+    world.talent.save()
+    guard(world.talent, guardian.person)
+    grant = world.asked()
+    for who, by in [*world.signers(), (guardian, "guardian")]:
+        assert isinstance(who.approve(grant, by), Approval)
+    grant.refresh_from_db()
+    assert reasons(world.mint(grant, run=LONG)) == [("ends_before_finish", "paused")]
+    assert isinstance(world.mint(grant), Token)
+
+
+def test_a_run_that_would_outlive_the_term_is_not_begun(world):
+    """The earliest of all ends counts; the term's own is what the worker holds the run to."""
+    grant = world.made(terms=world.terms(end=timezone.localdate() + timedelta(days=1)))
+    end = grant.payload["terms"]["end"]
+    assert reasons(world.mint(grant, run=LONG)) == [("ends_before_finish", end)]
+    assert isinstance(world.mint(grant), Token)
