@@ -11,7 +11,7 @@ from tests.conformance import c2sp, jws, status_list, suites, vectors
 from tests.conformance.suites import Result
 
 # The floors above the log keep their suites in modules of their own.
-SUITES = [*suites.SUITES, *c2sp.SUITES, jws.SUITE, status_list.SUITE]
+SUITES = [*suites.SUITES, *c2sp.SUITES, jws.SUITE, jws.SPELLING, status_list.SUITE]
 
 
 def run_all() -> list[Result]:
