@@ -34,6 +34,10 @@ from registry.services.grants import TOKEN_STATUS
 SILENT: Final = frozenset(
     {
         "log.origin_opened",
+        "key.listed",
+        "key.published",
+        "key.rotated",
+        "key.revoked",
         "request.refused",
         "token.refused",
         "wishes.changed",

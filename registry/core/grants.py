@@ -193,6 +193,8 @@ class Grant:
         # A member that the parser dropped would be signed but not enforced; `true` equals 1 here.
         if grant.to_payload() != payload or any(type(n) is not int for n in numbers):
             raise ValueError("not a grant: unknown or ill-typed member")
+        # The digest of what was just found to be the same, so that it is not written out again.
+        vars(grant)["_digest"] = canonical.digest(FORMAT, payload)
         return grant
 
     def canonical(self) -> bytes:

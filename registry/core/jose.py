@@ -9,6 +9,7 @@ libraries leave part of that to their callers (padded base64, the last of duplic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
@@ -62,29 +63,50 @@ def read(token: str, *, typ: str, pinned: Mapping[str, bytes]) -> dict[str, Any]
 
     Raises `VerificationError`: `malformed`, `unknown_key`, `bad_signature`.
 
-    (1) size, three segments, strict base64url and JSON, in its canonical spelling;
-    (2) the header holds `alg`, `typ`, `kid` and nothing else: no `jku x5u jwk x5c crit`;
-    (3) `alg` and `typ` are the expected ones, `kid` is pinned;
-    (4) the signature verifies under that key.
+    (1) size and three segments;
+    (2) the header is, letter for letter, the one that we write for this `typ` and a pinned `kid`:
+        no other `alg`, no `jku x5u jwk x5c crit`, no other spelling;
+    (3) the signature verifies under that key, over strict base64url;
+    (4) the claims are strict JSON in its canonical spelling: one content, one text.
     """
     # (1)
-    header = header_of(token)
+    if len(token) > MAX_BYTES or token.count(".") != 2:
+        raise VerificationError("malformed", "not a compact JWS")
     # (2) RFC 7515 4.1: a reader must not act on headers it did not expect.
-    if set(header) != {"alg", "typ", "kid"}:
-        raise VerificationError("malformed", "header members")
+    kid = signer_of(token, typ=typ, pinned=pinned)
+    if kid is None:
+        raise _strange_header(token, typ, pinned)
     # (3)
-    if header["alg"] != ALGORITHM or header["typ"] != typ:
-        raise VerificationError("malformed", "alg or typ")
-    raw = pinned.get(header["kid"]) if isinstance(header["kid"], str) else None
-    if raw is None:
-        raise VerificationError("unknown_key", str(header["kid"])[:64])
-    # (4)
-    payload = _verified(token, raw)
+    payload = _verified(token, pinned[kid])
     claims = _object(payload, "claims")
-    # What we sign is canonical: one content, one text. A reordered copy was not made here.
-    if canonical.dumps(claims) != payload or not token.startswith(_segment(header) + "."):
+    # (4) Parsing was strict; a reordered copy was not made here.
+    if canonical.dumps(claims) != payload:
         raise VerificationError("malformed", "not in its canonical spelling")
     return claims
+
+
+def signer_of(token: str, *, typ: str, pinned: Mapping[str, bytes]) -> str | None:
+    """The pinned key id that a token names in a header of exactly our form, verified or not."""
+    return next((kid for kid in pinned if token.startswith(_header(typ, kid))), None)
+
+
+@lru_cache(maxsize=256)
+def _header(typ: str, kid: str) -> str:
+    """The first segment and its dot, for one pinned key."""
+    return _segment({"alg": ALGORITHM, "typ": typ, "kid": kid}) + "."
+
+
+def _strange_header(token: str, typ: str, pinned: Mapping[str, bytes]) -> VerificationError:
+    """What to say of a header that is not ours. Raises `VerificationError` when it is none."""
+    header = header_of(token)
+    kid = header.get("kid")
+    if set(header) != {"alg", "typ", "kid"}:
+        return VerificationError("malformed", "header members")
+    if header["alg"] != ALGORITHM or header["typ"] != typ:
+        return VerificationError("malformed", "alg or typ")
+    if not isinstance(kid, str) or kid not in pinned:
+        return VerificationError("unknown_key", str(kid)[:64])
+    return VerificationError("malformed", "header not in its canonical spelling")
 
 
 def verified_claims(token: str, raw: bytes) -> dict[str, Any]:

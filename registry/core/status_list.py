@@ -108,7 +108,7 @@ def verify(token: str, trust: TrustRoot, *, uri: str, at: datetime) -> StatusLis
     # 5 s of tolerance: two machines' clocks, not a grace period.
     if claims["sub"] != uri or age > trust.status_max_age_s or age < -5 or at.timestamp() >= ends:
         raise VerificationError("status_stale", f"age {int(age)} s")
-    kid = jose.header_of(token)["kid"]
-    if not trust.could_sign(kid, issued):
-        raise VerificationError("key_revoked", kid)
+    kid = jose.signer_of(token, typ=TYPE, pinned=trust.status_keys)
+    if kid is None or not trust.could_sign(kid, issued):
+        raise VerificationError("key_revoked", str(kid))
     return StatusList(uri=uri, issued_at=datetime.fromtimestamp(issued, UTC), lst=lst)

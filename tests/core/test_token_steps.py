@@ -106,12 +106,15 @@ FUNCTIONS: Final = (
         jose,
         "read",
         {
-            1: ("segments", "base64 spelling", "not canonical"),
-            2: ("header member extra",),
-            3: ("header alg or typ", "header kid of no text"),
-            4: ("changed after signing", "members reordered"),
+            1: ("segments",),
+            2: ("header member extra", "header alg or typ", "header kid unknown"),
+            3: ("changed after signing", "base64 spelling"),
+            4: ("members reordered", "not canonical"),
         },
-        {"header_of": header_of, "_verified": lambda token, _raw: _segment(token, 1)},
+        {
+            "signer_of": lambda token, **_: header_of(token)["kid"],
+            "_verified": lambda token, _raw: _segment(token, 1),
+        },
     ),
     Numbered(
         approvals,
