@@ -34,6 +34,7 @@ def _menu(request: HttpRequest) -> list[dict[str, Any]]:
         (bool(roles - {"talent"}), "members", _("Members")),
         (person is not None, "my-matters", _("Notices")),
         (person is not None, "my-keys", _("My keys")),
+        (request.user.is_authenticated and request.user.is_staff, "flags", _("To look at")),
         (True, "verify", _("Check a LoRA")),
         (True, "ledger", _("Ledger")),
     ]

@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -22,12 +23,14 @@ from registry.core.terms import Problem, Terms
 from registry.core.vocabulary import VOCABULARY, label
 from registry.models import Grant, Lane, Person, Question, TrainingRequest
 from registry.services import answers, approvals, letters
+from registry.templatetags.kyodaku import yen
 from registry.views.base import locale, signed_in, tell
 from training import selectors
 from training.models import Dataset
 from training.services import answers as training_answers
 from training.services import curation, datasets, engine
 
+MONEY = frozenset({"fee_jpy", "guarantee_jpy", "price_min_jpy", "price_max_jpy"})
 THEIR_PAGE = {
     "talent": "my-request",
     "guardian": "my-request",
@@ -128,6 +131,8 @@ def said_changes(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def _words(member: str, value: Any) -> str:
+    if member in MONEY and type(value) is int:
+        return yen(value)
     if member in VOCABULARY and value:
         return label(member, value if isinstance(value, list) else [value], locale())
     if isinstance(value, dict):
@@ -209,7 +214,7 @@ def sentence(terms: Terms) -> str:
     ) % {
         "media": label("media", terms.media, locale()),
         "where": label("territory", terms.territory, locale()),
-        "end": terms.end.isoformat(),
+        "end": date_format(terms.end, "DATE_FORMAT"),
         "count": count,
         "parts": label("likeness_parts", terms.likeness_parts, locale()),
         "changed": label("transformations", terms.transformations, locale()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -102,6 +103,18 @@ def duration(value: timedelta) -> str:
     if seconds < 120:
         return _("%(n)s seconds") % {"n": seconds}
     return _("%(n)s minutes") % {"n": round(seconds / 60)}
+
+
+@register.filter
+def yen(amount: int) -> str:
+    """`300000` -> 300,000円."""
+    return _("%(yen)s yen") % {"yen": f"{amount:,}"}
+
+
+@register.filter
+def places(names: Iterable[str]) -> str:
+    """The pictures of a report by their place in the set, as the pages number them: p001 -> 1."""
+    return ", ".join(name.removeprefix("p").lstrip("0") for name in names)
 
 
 @register.filter

@@ -19,4 +19,6 @@ def home(request: HttpRequest) -> HttpResponse:
     roles = selectors.roles_of(person)
     if "talent" in roles:
         return redirect("my-consents")
+    if not roles and request.user.is_staff:
+        return redirect("flags")
     return redirect("agency-inbox" if "agency" in roles else "requests")

@@ -31,6 +31,7 @@ def inbox(request: HttpRequest, person: Person) -> HttpResponse:
     waiting.sort(key=lambda row: row["request"].sign_by)
     rest = [row for row in rows if not row["mine"]]
     page = {"waiting": waiting, "rest": rest, "views": list(VIEWS.items()), "view": view}
+    page["remindable"] = any(row["remindable"] for row in rows)
     return render(request, "registry/inbox.html", page)
 
 
@@ -61,7 +62,8 @@ def _in_view(row: dict[str, Any], view: str) -> bool:
 def requests(request: HttpRequest, person: Person) -> HttpResponse:
     """Every case that this person may see, newest first."""
     rows = [_line(row, person) for row in selectors.requests_for(person)]
-    return render(request, "registry/requests.html", {"rows": rows})
+    may_ask = selectors.organisations_of(person, "ask").exists()
+    return render(request, "registry/requests.html", {"rows": rows, "may_ask": may_ask})
 
 
 def _line(row: TrainingRequest, person: Person) -> dict[str, Any]:

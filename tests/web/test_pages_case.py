@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -22,8 +22,8 @@ from registry.models import Approval, Grant, Lane, Letter, PrivateNote, Question
 from registry.services import answers, mailing, welfare
 from tests.services.conftest import _keys, live, world
 from tests.services.studio import Studio
-from tests.web.pages import as_, text
-from tests.world import log_types, state
+from tests.web.pages import as_, login, text
+from tests.world import guard, human, log_types, state
 from training.models import Dataset
 
 __all__ = ["_keys", "live", "world"]
@@ -65,6 +65,41 @@ def test_what_is_ticked_is_read_back_in_one_sentence(world):
     assert "500" in shown
     assert "許可する" in shown
     assert "この内容だけを提案する" not in shown
+
+
+def test_money_and_days_are_read_back_as_people_write_them(world):
+    grant = world.asked(terms=world.terms(fee_jpy=300_000, end=date(2027, 2, 23)))
+    shown = text(answer_page(world.alice, grant, codes(grant), "ja"))
+    assert "2027年2月23日まで使えます" in shown
+    assert "300,000円" in shown
+    alice = as_(world.alice, "ja")
+    assert "300,000円" in text(alice.get("/my/"))
+    assert text(alice.get(f"/my/requests/{grant.request_id}")).count("300,000円") > 1
+    terms = replace(selectors.core_grant(grant).terms, fee_jpy=350_000)
+    answers.answer_counter(person=world.alice.person, grant=grant, by="talent", terms=terms)
+    shown = text(as_(world.charlie, "ja").get(f"/requests/{grant.request_id}"))
+    assert "300,000円 → 350,000円" in shown
+
+
+def test_nobody_is_led_to_a_page_that_is_closed_to_them(world):
+    operator = human("operator").person
+    own = as_(world.alice).get("/my/").content.decode()
+    login(operator)
+    operator.user.is_staff = True
+    operator.user.save()
+    staff = login(operator)
+    assert staff.get("/").headers["Location"] == "/operator/flags"
+    assert 'href="/operator/flags"' in staff.get("/my/keys").content.decode()
+    assert "/operator/flags" not in own
+    assert 'href="/my/rules"' in own
+    mother = human("mother").person
+    guard(world.talent, mother)
+    assert "/my/rules" not in login(mother).get("/my/").content.decode()
+    assert "/requests/new" not in staff.get("/requests/").content.decode()
+    assert "/requests/new" in as_(world.charlie).get("/requests/").content.decode()
+    assert 'id="remind"' not in as_(world.bob).get("/agency/").content.decode()
+    world.asked()
+    assert 'id="remind"' in as_(world.bob).get("/agency/").content.decode()
 
 
 def test_a_part_becomes_an_offer_and_nothing_is_signed(world):
