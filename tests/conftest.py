@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connections
+from hypothesis import settings as settings_of_hypothesis
 
 from registry.local import env
 from registry.local.postgres import Server
+
+# A slow machine is no failure: no test here is about time.
+settings_of_hypothesis.register_profile("kyodaku", deadline=None)
+settings_of_hypothesis.load_profile("kyodaku")
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ class Target:
     call: Callable[[bytes], None]
     seeds: Callable[[], list[bytes]]
     words: tuple[str, ...] = ()
-    max_len: int = 16_384
+    max_len: int = 32_768
 
 
 def _text(data: bytes) -> str:

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from registry.core.licences import Limit
 from registry.models import ModelRecord
@@ -125,5 +126,6 @@ def test_whoever_picks_a_base_reads_what_it_allows(world):
 
 def test_the_request_form_says_it_where_the_base_is_picked(world):
     drift.model_revise(record=world.base, facts=free(commercial="no"))
-    (choice,) = [text for value, text in draft_fields._bases(world.charlie.person) if value]
+    with translation.override("ja"):
+        (choice,) = [text for value, text in draft_fields._bases(world.charlie.person) if value]
     assert choice.endswith("商用できない")
