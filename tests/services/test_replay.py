@@ -10,6 +10,7 @@ from typing import Any
 
 import pyrage
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection, models, transaction
 from django.utils import timezone
 
@@ -26,21 +27,39 @@ from registry.log.core.errors import VerificationError
 from registry.models import (
     Approval,
     Credential,
+    EmergencyStop,
+    Estate,
     Grant,
+    Guardianship,
     KeyShare,
     Lane,
+    Mandate,
+    Membership,
     ModelPart,
     ModelRevision,
     Organisation,
     Person,
+    Representation,
+    RepresentationClaim,
     Talent,
     Token,
     TrainingRequest,
+    Work,
 )
-from registry.services import approvals, grants, parties, tokens
+from registry.services import (
+    approvals,
+    authority,
+    grants,
+    parties,
+    rights,
+    tokens,
+    welfare,
+)
+from registry.services import people as careers
 from tests.services.studio import Studio
 from tests.services.test_audit_services import finished
-from tests.world import JKT, World, human
+from tests.web import pages
+from tests.world import JKT, World, human, organisation
 from training.models import (
     Dataset,
     Delivery,
@@ -193,6 +212,7 @@ def member(organisation: Organisation) -> Person:
 # --- every column ---------------------------------------------------------------------------------
 
 OTHER = "0" * 64
+D0, D1 = date(2020, 4, 1), date(2021, 3, 31)
 # (table, column of the rule): the model, and what a superuser writes into one of its rows.
 CASES: dict[tuple[str, str], tuple[type[models.Model], dict[str, Any]]] = {
     ("registry_credential", "person"): (Credential, {"person": "another"}),
@@ -223,6 +243,35 @@ CASES: dict[tuple[str, str], tuple[type[models.Model], dict[str, Any]]] = {
     ("registry_token", "redeemed"): (Token, {"redeemed_at": None}),
     ("registry_token", "status"): (Token, {"status": 3}),
     ("registry_keyshare", "shredded"): (KeyShare, {"wrapped": None, "shredded_at": timezone.now()}),
+    ("registry_talent", "retired_from"): (Talent, {"retired_from": None}),
+    ("registry_talent", "died_on"): (Talent, {"died_on": None}),
+    ("registry_membership", "person"): (Membership, {"person": "another"}),
+    ("registry_membership", "organisation"): (Membership, {"organisation": "another"}),
+    ("registry_membership", "role"): (Membership, {"role": "viewer"}),
+    ("registry_representation", "talent"): (Representation, {"talent": "another"}),
+    ("registry_representation", "agency"): (Representation, {"agency": "another"}),
+    ("registry_representation", "first_day"): (Representation, {"period": (D1, None)}),
+    ("registry_representation", "last_day"): (Representation, {"period": (D0, D1)}),
+    ("registry_representationclaim", "talent"): (RepresentationClaim, {"talent": "another"}),
+    ("registry_representationclaim", "agency"): (RepresentationClaim, {"agency": "another"}),
+    ("registry_representationclaim", "against"): (RepresentationClaim, {"against": "another"}),
+    ("registry_representationclaim", "state"): (RepresentationClaim, {"state": "upheld"}),
+    ("registry_guardianship", "talent"): (Guardianship, {"talent": "another"}),
+    ("registry_guardianship", "person"): (Guardianship, {"person": "another"}),
+    ("registry_guardianship", "proof_sha256"): (Guardianship, {"proof_sha256": OTHER}),
+    ("registry_guardianship", "ended"): (Guardianship, {"ended_on": None}),
+    ("registry_estate", "talent"): (Estate, {"talent": "another"}),
+    ("registry_estate", "person"): (Estate, {"person": "another"}),
+    ("registry_estate", "proof_sha256"): (Estate, {"proof_sha256": OTHER}),
+    ("registry_estate", "ended"): (Estate, {"ended_on": D1}),
+    ("registry_emergencystop", "talent"): (EmergencyStop, {"talent": "another"}),
+    ("registry_emergencystop", "lifted"): (EmergencyStop, {"lifted_at": None}),
+    ("registry_mandate", "holder"): (Mandate, {"holder": "other"}),
+    ("registry_mandate", "person"): (Mandate, {"person": "another"}),
+    ("registry_mandate", "proof_sha256"): (Mandate, {"proof_sha256": OTHER}),
+    ("registry_mandate", "ended"): (Mandate, {"ended_on": D1}),
+    ("registry_work", "kind"): (Work, {"kind": "another kind"}),
+    ("registry_work", "holders"): (Work, {"holders": []}),
     ("registry_modelrevision", "model"): (ModelRevision, {"record": "another"}),
     ("registry_modelrevision", "number"): (ModelRevision, {"number": 9}),
     ("registry_modelrevision", "facts_sha256"): (ModelRevision, {"facts_sha256": OTHER}),
@@ -296,8 +345,41 @@ def everything(studio: Studio) -> Studio:
     """One row at least in every table that the log tells of."""
     whole_case(studio)
     withdrawn_while_asked(studio.world)
+    powers(studio.world)
     assert agree()
     return studio
+
+
+def powers(world: World) -> None:
+    """People who speak for others, holders of rights, and a stop that was lifted."""
+    eve, frank, grace = (human(name).person for name in ("eve", "frank", "grace"))
+    minor = parties.talent_create(person=eve, birth_date=date(2012, 4, 1))
+    assert isinstance(minor, Talent), minor
+    proof = authority.Proof("court_order", "ab" * 32, "an operator", D0)
+    guardian = authority.guardian_begin(talent=minor, person=frank, begun_on=D0, proof=proof)
+    assert authority.guardian_end(guardianship=guardian, ended_on=D1) is None
+    authority.estate_open(talent=minor, person=frank, begun_on=D0, proof=proof)
+    other = organisation("agency", "Another Agency")
+    parties.membership_add(person=grace, organisation=other, role="officer")
+    claim = authority.claim_file(
+        talent=world.talent, agency=other, by=grace, begun_on=D0, proof_sha256="cd" * 32
+    )
+    assert isinstance(claim, RepresentationClaim), claim
+    ended = parties.representation_begin(talent=minor, agency=other, begun_on=D0)
+    assert isinstance(ended, Representation), ended
+    parties.representation_end(representation=ended, ended_on=date(2022, 3, 31))
+    holder = rights.holder_of(organisation=other)
+    rights.holder_of(person=frank)
+    rights.mandate_give(holder=holder, person=grace, proof_sha256="ef" * 32, begun_on=D0)
+    pages.login(frank)
+    User.objects.update(is_staff=True)
+    work = rights.work_propose(by=grace, kind="costume", title="Hoshi")
+    assert isinstance(work, Work), work
+    rights.work_confirm(work=work, holders=[holder], by=Person.objects.get(pk=frank.pk))
+    careers.talent_retire(talent=minor, from_day=D1)
+    careers.talent_died(talent=minor, died_on=D1, proof_sha256="12" * 32)
+    assert welfare.emergency_stop(person=eve) == []
+    assert welfare.emergency_lift(person=eve) == []
 
 
 @pytest.mark.django_db
@@ -324,6 +406,10 @@ def target(model: type[models.Model], values: dict[str, Any]) -> Any:
         rows = rows.filter(wrapped__isnull=False)
     if model is Grant:
         rows = rows.filter(runs_used=1)
+    if model is Talent:
+        rows = rows.filter(died_on__isnull=False)
+    if model is Representation:  # the one that was ended
+        rows = rows.filter(period__endswith__isnull=False)
     if model is Lane or model is TrainingRequest:
         rows = rows.filter(**({"state": "signed"} if model is Lane else {"state": "cleared"}))
     return rows.order_by("pk").first()
@@ -333,8 +419,8 @@ def spoil(row: Any, values: dict[str, Any]) -> None:
     """Write as a superuser does, past triggers and foreign keys."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        if "talents" in values:
-            row.talents.clear()
+        if values in ({"talents": []}, {"holders": []}):
+            getattr(row, next(iter(values))).clear()
         elif "parts" in values:
             ModelPart.objects.create(revision=row, part=row.record, role="base")
         else:
@@ -351,7 +437,8 @@ def written(row: Any, name: str, value: Any) -> tuple[str, Any]:
         return field.attname, f"{getattr(row, field.attname)[:4]}{'0' * 20}"
     if value == "other":
         there = field.related_model._default_manager.order_by("pk")
-        unused = there.filter(**{"approvals" if name == "credential" else "approval": None})
+        back = {"credential": "approvals", "lane": "approval", "holder": "mandates"}[name]
+        unused = there.filter(**{back: None})
         return name, unused.first()
     return name, value
 

@@ -1,8 +1,4 @@
-"""What the log tells of the registry's rows: the rules of `manage.py fsck` for this floor.
-
-A new event type is named here, in a rule that reads it or in `SILENT`; a test holds that. What a
-row derives (a digest of its payload, a key's thumbprint) is computed anew, never read.
-"""
+"""Requests, grants, lanes, approvals, tokens and key shares, as the log tells of them."""
 
 from __future__ import annotations
 
@@ -13,60 +9,8 @@ from typing import Final
 from registry.core import approvals, cases, grants, status_list
 from registry.log.core import canonical
 from registry.log.replay import Event, Row, Rule, derived
-from registry.models import (
-    Approval,
-    Credential,
-    EmergencyStop,
-    Grant,
-    KeyShare,
-    Lane,
-    Mandate,
-    ModelRevision,
-    Token,
-    TrainingRequest,
-    Work,
-)
+from registry.models import Approval, Grant, KeyShare, Lane, Token, TrainingRequest
 from registry.services.grants import TOKEN_STATUS
-
-# Events that say nothing of a row's content: a "no" that was given, what somebody declared of
-# themselves, that a talent's own rules changed (which rules is nobody's business), that new terms
-# will be asked for. A signature is void with the grant that it was given to.
-SILENT: Final = frozenset(
-    {
-        "log.origin_opened",
-        "key.listed",
-        "key.published",
-        "key.rotated",
-        "key.revoked",
-        "request.refused",
-        "token.refused",
-        "wishes.changed",
-        "request.amended",
-        "approval.dismissed",
-        "member.joined",
-        "representation.begun",
-        "representation.ended",
-        "representation.claimed",
-        "representation.settled",
-        "guardian.appointed",
-        "guardian.ended",
-        "estate.opened",
-        "estate.closed",
-        "identity.checked",
-        "age.doubted",
-        "age.settled",
-        "member.left",
-        "talent.renamed",
-        "talent.retired",
-        "talent.returned",
-        "talent.died",
-        "person.erased",
-        "grant.confirmed",
-        "licensee.declared",
-        "licensee.registered",
-    }
-)
-
 
 # What an answer makes of a lane.
 _ANSWERS: Final = {
@@ -78,46 +22,6 @@ _ANSWERS: Final = {
     "approval.countered": "countered",
     "approval.withdrawn": "withdrawn",
 }
-
-
-class Credentials(Rule):
-    """Keys with which people approve. `key` in the log is the COSE key's thumbprint."""
-
-    table = "registry_credential"
-    reads = frozenset({"credential.enrolled", "credential.retired"})
-
-    def tell(self, event: Event) -> None:
-        """Enrolled with an owner and a strength; retired once and for good."""
-        key = event.data["credential_id"]
-        if event.kind == "credential.retired":
-            self.say(event, key, retired=True)
-            return
-        self.say(
-            event,
-            key,
-            person=event.data["party_id"],
-            thumbprint=event.data["key"],
-            cose_key=event.data["key"],
-            assurance=event.data["assurance"],
-            enrolment_event=event.id,
-            retired=False,
-        )
-
-    def rows(self) -> Iterator[Row]:
-        """Every credential."""
-        for row in Credential.objects.order_by("pk").iterator():
-            yield Row(
-                row.pk,
-                row.pk,
-                {
-                    "person": row.person_id,
-                    "thumbprint": row.thumbprint,
-                    "cose_key": approvals.thumbprint(bytes(row.cose_key)),
-                    "assurance": row.assurance,
-                    "enrolment_event": row.enrolment_event,
-                    "retired": row.retired_at is not None,
-                },
-            )
 
 
 class Requests(Rule):
@@ -395,139 +299,6 @@ class KeyShares(Rule):
             key = f"{row.talent_id} {row.request_id}"
             if row.wrapped is None or key in self.told:
                 yield Row(key, f"{row.pk} ({key})", {"shredded": row.wrapped is None})
-
-
-class Revisions(Rule):
-    """Licence facts as somebody read them on a day, and what is inside a model."""
-
-    table = "registry_modelrevision"
-    reads = frozenset({"model.recorded", "model.revised"})
-
-    def tell(self, event: Event) -> None:
-        """Written once and for ever."""
-        data = event.data
-        self.say(
-            event,
-            data["revision_id"],
-            model=data["model_id"],
-            number=data["number"],
-            facts_sha256=data["facts_sha256"],
-            facts=data["facts_sha256"],
-            parts=tuple(data["parts"]),
-            event=event.id,
-        )
-
-    def rows(self) -> Iterator[Row]:
-        """Every revision."""
-        for row in ModelRevision.objects.order_by("pk").prefetch_related("parts"):
-            yield Row(
-                row.pk,
-                row.pk,
-                {
-                    "model": row.record_id,
-                    "number": row.number,
-                    "facts_sha256": row.facts_sha256,
-                    "facts": derived(partial(_facts_digest, row)),
-                    "parts": tuple(sorted({part.part_id for part in row.parts.all()})),
-                    "event": row.event,
-                },
-            )
-
-
-class Stops(Rule):
-    """That a talent stopped everything of hers, and lifted it."""
-
-    table = "registry_emergencystop"
-    reads = frozenset({"talent.stopped", "talent.resumed"})
-
-    def tell(self, event: Event) -> None:
-        """Placed by her, open until she lifts all of hers."""
-        talent = event.data["talent_id"]
-        if event.kind == "talent.stopped":
-            self.say(event, event.data["stop_id"], talent=talent, lifted=False)
-            return
-        for key, columns in self.told.items():
-            if columns["talent"] == talent:
-                self.say(event, key, lifted=True)
-
-    def rows(self) -> Iterator[Row]:
-        """Every stop."""
-        for row in EmergencyStop.objects.order_by("pk").iterator():
-            columns = {"talent": row.talent_id, "lifted": row.lifted_at is not None}
-            yield Row(row.pk, row.pk, columns)
-
-
-class Mandates(Rule):
-    """Who signs for a holder of rights, by the hash of the paper."""
-
-    table = "registry_mandate"
-    reads = frozenset({"mandate.given", "mandate.ended"})
-
-    def tell(self, event: Event) -> None:
-        """Given to one person; ended by naming a last day."""
-        data = event.data
-        if event.kind == "mandate.ended":
-            self.say(event, data["mandate_id"], ended=True)
-            return
-        self.say(
-            event,
-            data["mandate_id"],
-            holder=data["holder"],
-            person=data["party_id"],
-            proof_sha256=data["proof_sha256"],
-            ended=False,
-        )
-
-    def rows(self) -> Iterator[Row]:
-        """Every mandate."""
-        for row in Mandate.objects.select_related("holder").order_by("pk").iterator():
-            columns = {
-                "holder": row.holder.key,
-                "person": row.person_id,
-                "proof_sha256": row.proof_sha256,
-                "ended": row.ended_on is not None,
-            }
-            yield Row(row.pk, row.pk, columns)
-
-
-class Works(Rule):
-    """Characters, costumes and works whose holders an operator confirmed."""
-
-    table = "registry_work"
-    reads = frozenset({"work.confirmed"})
-
-    def tell(self, event: Event) -> None:
-        """Confirmed, again when the holders change."""
-        data = event.data
-        self.say(event, data["work_id"], kind=data["kind"], holders=tuple(data["holders"]))
-
-    def rows(self) -> Iterator[Row]:
-        """Every confirmed work."""
-        confirmed = Work.objects.filter(confirmed_at__isnull=False).prefetch_related("holders")
-        for row in confirmed.order_by("pk"):
-            holders = tuple(sorted(holder.key for holder in row.holders.all()))
-            yield Row(row.pk, row.pk, {"kind": row.kind, "holders": holders})
-
-
-def rules() -> list[Rule]:
-    """This floor's rules, new each time: a rule keeps what it was told."""
-    return [
-        Credentials(),
-        Requests(),
-        Grants(),
-        Lanes(),
-        Approvals(),
-        Tokens(),
-        KeyShares(),
-        Revisions(),
-        Stops(),
-        Mandates(),
-        Works(),
-    ]
-
-
-def _facts_digest(row: ModelRevision) -> str:
-    return row.core().digest()
 
 
 def _lane(grant_id: str, party_id: str, by: str) -> str:
