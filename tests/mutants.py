@@ -80,6 +80,27 @@ MUTANTS: Final = (
         "tests/core/test_approvals.py",
     ),
     Mutant(
+        "image_unrecorded",
+        "registry/core/rights.py",
+        "if not row.holder or not row.shoot:",
+        "if False:",
+        "tests/core/test_clearance.py",
+    ),
+    Mutant(
+        "approval_missing (clearances)",
+        "registry/core/clearance.py",
+        "if (party, by, subject) not in named",
+        "if False",
+        "tests/core/test_clearance.py",
+    ),
+    Mutant(
+        "reserved_by_holder",
+        "registry/core/clearance.py",
+        'if row.reserved and (row.party_id, "photo_copyright") not in given',
+        "if False",
+        "tests/core/test_clearance.py",
+    ),
+    Mutant(
         "base_licence",
         "registry/core/licences.py",
         "    if commercial is not True:\n",

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from audit.verifier import pack as packs
@@ -19,6 +20,7 @@ from audit.verifier import verify as verifier
 from registry.core import jose, status_list, tokens
 from registry.core.approvals import Approval
 from registry.core.grants import Grant
+from registry.core.rights import RESERVATIONS
 from registry.core.tokens import Claims
 from registry.log.core import canonical, merkle, tiles, timestamp, tlog_proof, witness
 from registry.log.core.checkpoint import (
@@ -34,8 +36,10 @@ from registry.log.core.tlog_proof import TlogProof, format_proof
 from tests.core import pack_world
 from tests.core.pack_world import World, signer
 from tests.tsa import Tsa
+from training.core import reservations
 
 ENTRIES: Final = 300
+VECTORS: Final = Path(__file__).parents[1] / "vectors/reservations"
 
 
 @dataclass(frozen=True)
@@ -376,7 +380,27 @@ def _jsons() -> list[bytes]:
 
 
 _NOTE_WORDS: Final = ("— ", "\n\n", "\n", " ", "+", pack_world.LOG_ORIGIN, "witness.example/w")
+# --- what a stranger's picture says ---------------------------------------------------------------
+
+
+def reservation(data: bytes) -> None:
+    """A picture's own words about training: any bytes give a statement, and no error at all."""
+    found = reservations.read(data)
+    assert found.state in RESERVATIONS
+    assert all(len(name) <= reservations.MAX_NAME for name in (*found.creators, *found.owners))
+
+
+def _reservations() -> list[bytes]:
+    return [path.read_bytes() for path in sorted(VECTORS.iterdir())]
+
+
 TARGETS: Final[Mapping[str, Target]] = {
+    "reservation": Target(
+        reservation,
+        _reservations,
+        ("jumb", "jumd", "cbor", "json", "DataMining", "<rdf:Description ", "8BIM", "Exif"),
+        65_536,
+    ),
     "note": Target(note, _notes, _NOTE_WORDS),
     "checkpoint": Target(checkpoint, _bodies, _NOTE_WORDS),
     "tile_path": Target(tile_path, _paths, ("tile/", "entries/", ".p/", "x", "000", "256"), 256),
