@@ -11,6 +11,7 @@ import binascii
 import enum
 import hashlib
 import json
+import re
 from typing import Any
 
 import cbor2
@@ -80,6 +81,58 @@ def written(dumps: Any, value: Any) -> bytes | None:
 @example({"\u20ac": 1, "\r": 2, "\ufb33": 3, "1": 4, "\u0080": 5, "\U0001f600": 6, "\u00f6": 7})
 def test_the_fast_canonical_form_is_that_of_rfc8785(value):
     assert written(canonical.dumps, value) == written(rfc8785.dumps, value)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    VALUES, st.integers(min_value=0), st.sampled_from([b"", b" ", b"\n", b"0", b'"', b"\\u0041"])
+)
+def test_what_is_read_as_canonical_is_what_the_strict_reader_reads(value, place, noise):
+    """And only when it is written in the one way; with anything put in, they agree or it refuses.
+
+    Integers beyond 2**53-1 are left out: a double that RFC 8785 writes so is refused by the reader.
+    """
+    data = written(rfc8785.dumps, value)
+    if data is None or re.search(rb"\d{16}", data):
+        return
+    assert written(rfc8785.dumps, canonical.loads_canonical(data)) == data
+    place %= len(data) + 1
+    changed = data[:place] + noise + data[place:]
+    try:
+        found = canonical.loads_canonical(changed)
+    except VerificationError:
+        return
+    assert written(rfc8785.dumps, found) == changed
+    assert written(rfc8785.dumps, canonical.loads(changed)) == changed
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":1,"a":1}',
+        b'{"a":1,"a":2}',
+        b'{"b":1,"a":2}',
+        b'{"a": 1}',
+        b"NaN",
+        b"-0",
+        b"1.0",
+        b"Infinity",
+        b"[1e400]",
+        b"9007199254740993",
+        b'"\\u0041"',
+        b'"\\ud800"',
+        b'"\\/"',
+        b"\xff",
+        b"\xef\xbb\xbf1",
+        b"1 ",
+        b"",
+        b"[" * 65 + b"]" * 65,
+        b'"' + b"x" * canonical.MAX_BYTES + b'"',
+    ],
+)
+def test_other_spellings_are_not_canonical(data):
+    with pytest.raises(VerificationError):
+        canonical.loads_canonical(data)
 
 
 def test_the_fast_way_is_the_one_taken_for_what_is_signed():

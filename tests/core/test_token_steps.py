@@ -114,6 +114,7 @@ FUNCTIONS: Final = (
         {
             "signer_of": lambda token, **_: header_of(token)["kid"],
             "_verified": lambda token, _raw: _segment(token, 1),
+            "_object": lambda data, *_: json.loads(data),
         },
     ),
     Numbered(
@@ -184,7 +185,7 @@ class Without(ast.NodeTransformer):
         """Leave a statement, drop it, or let it bind its value unverified."""
         if not isinstance(node, ast.stmt) or self._number not in self._steps_of(node):
             return self.generic_visit(node)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+        if isinstance(node, ast.Assign | ast.Return) and isinstance(node.value, ast.Call):
             called = ast.unparse(node.value.func)
             if called in self._readers:
                 self.taken += 1
