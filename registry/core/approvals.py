@@ -50,7 +50,7 @@ class Approval:
         if not isinstance(payload, dict) or payload.get("format") != FORMAT:
             raise ValueError("not an approval of format " + FORMAT)
         members = {k: v for k, v in payload.items() if k != "format"}
-        if not all(isinstance(v, str) for v in members.values()):
+        if set(map(type, members.values())) != {str}:
             raise ValueError("not an approval: every member is a string")
         try:
             return cls(**members)

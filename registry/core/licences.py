@@ -107,6 +107,8 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
+    if type(value) is kind:
+        return value
     if get_origin(kind) is tuple:
         (item, _) = get_args(kind)
         if not isinstance(value, list):
@@ -115,9 +117,7 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, _Payload):
         return kind.from_payload(value)
     # bool is an int in Python; an amount of `true` is a mistake, not one.
-    if type(value) is not kind:
-        raise ValueError(f"{name}: {kind.__name__} is needed")
-    return value
+    raise ValueError(f"{name}: {kind.__name__} is needed")
 
 
 @dataclass(frozen=True, order=True)

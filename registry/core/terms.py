@@ -203,6 +203,11 @@ def _members(payload: Any) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _typed(name: str, kind: str, value: Any) -> Any:
+    # bool is an int in Python; a quantity of `true` is a mistake, not one.
+    if type(value) is _EXACT.get(kind):
+        return value
+    if kind in _EXACT:
+        raise ValueError(f"{name}: {kind} is needed")
     if kind == "Withdrawal":
         return _withdrawal(value)
     if kind.startswith("date"):
@@ -213,11 +218,10 @@ def _typed(name: str, kind: str, value: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise ValueError(f"{name}: a list of words is needed")
         return tuple(value)
-    expected = {"str": str, "int": int, "bool": bool}[kind]
-    # bool is an int in Python; a quantity of `true` is a mistake, not one.
-    if type(value) is not expected:
-        raise ValueError(f"{name}: {kind} is needed")
-    return value
+    raise TypeError(f"{name}: no member is a {kind}")
+
+
+_EXACT: Final[Mapping[str, type]] = {"str": str, "int": int, "bool": bool}
 
 
 def _day(name: str, value: Any) -> date:

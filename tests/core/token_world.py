@@ -270,9 +270,14 @@ def gate(
     audience: str = AUDIENCE,
     job_id: str = JOB,
     at: datetime = NOW,
+    body: bytes | None = None,
 ) -> Claims:
-    """The whole check of a token that a worker shows: its proof of possession, then the token."""
-    shown = dpop.verify(proof, method="POST", url=REDEEM, body=redeem_body(token), at=at)
+    """The whole check of a token that a worker shows: its proof of possession, then the token.
+
+    `body` is the request that shows it, as it came; by default it is written here.
+    """
+    sent = redeem_body(token) if body is None else body
+    shown = dpop.verify(proof, method="POST", url=REDEEM, body=sent, at=at)
     return tokens.verify(
         token,
         trust=trust,

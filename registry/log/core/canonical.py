@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
@@ -20,9 +21,11 @@ MAX_BYTES: Final = 4 * 65_536
 MAX_DEPTH: Final = 64
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 
+_BEYOND_BMP: Final = re.compile(rb"[\xf0-\xf4]")
 _NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b'"[]{}'))
-_BASE64URL: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_ENDS: Final = {2: "AQgw", 3: "AEIMQUYcgkosw048"}
+# "+", "/" and "=" are no letters of base64url: they become one that no alphabet has.
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
@@ -98,15 +101,35 @@ def loads_canonical(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     """
     if len(data) > max_bytes:
         raise VerificationError("too_large", f"{len(data)} bytes, at most {max_bytes} are read")
-    _check_depth(data)
     try:
-        value = _PLAIN_DECODER.decode(data.decode("utf-8"))
-        same = dumps(value) == data
-    except ValueError as error:
+        text = data.decode("utf-8")
+        try:
+            value = _COMMON_DECODER.decode(text)
+            common = data.isascii() or not _BEYOND_BMP.search(data)
+        except _UncommonNumber:
+            value, common = _PLAIN_DECODER.decode(text), False
+        # A parser makes exact types only, so that what `_plain` asks for is known already.
+        if not _is_shallow(value, MAX_DEPTH):
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        same = (_ENCODER.encode(value).encode() if common else dumps(value)) == data
+    except (ValueError, RecursionError) as error:
         raise VerificationError("bad_json", str(error)) from error
     if not same:
         raise VerificationError("not_canonical", "not RFC 8785")
     return value
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    """Whether containers are nested no deeper than this. The parser itself stops at Python's limit,
+    by an error and not by a crash."""
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return True
+    for member in value.values() if kind is dict else value:
+        inner = type(member)
+        if (inner is dict or inner is list) and not (depth > 1 and _is_shallow(member, depth - 1)):
+            return False
+    return True
 
 
 def digest(context: str, value: Any) -> bytes:
@@ -134,12 +157,14 @@ def unb64u(text: str) -> bytes:
     """
     if not isinstance(text, str):
         raise TypeError("base64url is text")
-    raw, rest = text.encode(errors="replace"), len(text) % 4
-    if rest == 1 or raw.translate(None, _BASE64URL):
-        raise VerificationError("bad_base64", "not unpadded base64url")
-    data = binascii.a2b_base64(raw.translate(_TO_STANDARD) + b"=" * (-rest % 4))
-    # Only the last characters, where a byte ends inside a character, can hold unused bits.
-    if rest and b64u(data[-(rest - 1) :]) != text[-rest:]:
+    rest = len(text) % 4
+    padded = text.encode(errors="replace").translate(_TO_STANDARD) + b"=" * (-rest % 4)
+    try:
+        data = binascii.a2b_base64(padded, strict_mode=True)
+    except binascii.Error as error:
+        raise VerificationError("bad_base64", "not unpadded base64url") from error
+    # 12 or 18 bits for 8 or 16: the last character may only be one whose other bits are zero.
+    if rest and text[-1] not in _ENDS[rest]:
         raise VerificationError("bad_base64", "unused bits are not zero")
     return data
 
@@ -214,5 +239,24 @@ _DECODER: Final = json.JSONDecoder(
     parse_constant=_refuse_constant,
     parse_float=_finite_float,
     parse_int=_exact_integer,
+)
+
+
+class _UncommonNumber(Exception):
+    """A number that the standard library may write otherwise than RFC 8785."""
+
+
+def _uncommon(text: str) -> NoReturn:
+    raise _UncommonNumber(text)
+
+
+def _short_integer(text: str) -> int:
+    if len(text) > 15:
+        raise _UncommonNumber(text)
+    return int(text)
+
+
+_COMMON_DECODER: Final = json.JSONDecoder(
+    parse_float=_uncommon, parse_constant=_refuse_constant, parse_int=_short_integer
 )
 _PLAIN_DECODER: Final = json.JSONDecoder()

@@ -75,8 +75,8 @@ def thumbprint(raw: bytes) -> str:
 
     The required members in lexicographic order are `crv`, `kty`, `x` (RFC 8037, appendix A.3).
     """
-    jwk = {"crv": "Ed25519", "kty": "OKP", "x": canonical.b64u(raw)}
-    return canonical.b64u(hashlib.sha256(canonical.dumps(jwk)).digest())
+    jwk = f'{{"crv":"Ed25519","kty":"OKP","x":"{canonical.b64u(raw)}"}}'
+    return canonical.b64u(hashlib.sha256(jwk.encode()).digest())
 
 
 class Ed25519Signer:
