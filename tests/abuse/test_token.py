@@ -7,15 +7,17 @@ import shutil
 from dataclasses import replace
 from datetime import timedelta
 
+import cbor2
 import pytest
 from django.utils import timezone
 
 from registry.core import approvals as rules
 from registry.core import dpop, keyset, tokens
 from registry.core.refusals import Refusal
+from registry.log.core import canonical
 from registry.log.core.errors import VerificationError
 from registry.log.core.keys import Ed25519Signer
-from registry.models import Approval, Token
+from registry.models import Approval, Credential, Token
 from registry.services import keyring, parties
 from registry.services import keyset as keysets
 from registry.services import tokens as token_services
@@ -224,3 +226,48 @@ def test_a_run_that_would_outlive_the_term_is_not_begun(world):
     end = grant.payload["terms"]["end"]
     assert reasons(world.mint(grant, run=LONG)) == [("ends_before_finish", end)]
     assert isinstance(world.mint(grant), Token)
+
+
+# --- keys that nobody needs to hold ---------------------------------------------------------------
+
+
+def registration_with(soft, options, cose):
+    """A registration by a real device, with another public key and no attestation over it."""
+    made = soft.register(options, ORIGIN)
+    told = cbor2.loads(canonical.unb64u(made["response"]["attestationObject"]))
+    own = soft.cose_key("localhost")
+    assert told["authData"].endswith(own)
+    data = told["authData"][: -len(own)] + cose
+    swapped = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
+    made["response"]["attestationObject"] = canonical.b64u(swapped)
+    return made
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x01" + bytes(31),
+        bytes(32),
+        b"\xec" + b"\xff" * 30 + b"\x7f",
+        b"\xee" + b"\xff" * 30 + b"\x7f",
+    ],
+    ids=["identity", "order 4", "order 2", "not canonical"],
+)
+def test_a_passkey_for_which_anybody_can_sign_is_not_enrolled(world, raw):
+    """Under a small-order point one constant signature verifies for every message."""
+    who, soft = world.mallory.person, human("erin").soft
+
+    def enrol(cose):
+        begun = parties.credential_enrol_begin(person=who)
+        return parties.credential_enrol_finish(
+            person=who,
+            challenge_id=begun["challenge_id"],
+            response=registration_with(soft, begun["options"], cose),
+        )
+
+    found = enrol(cbor2.dumps({1: 1, 3: -8, -1: 6, -2: raw}))
+    assert isinstance(found, Refusal)
+    assert found.code == "malformed"
+    assert "order" in found.detail or "canonical" in found.detail
+    good = Ed25519Signer.from_seed(b"g" * 32).public_raw
+    assert isinstance(enrol(cbor2.dumps({1: 1, 3: -8, -1: 6, -2: good})), Credential)
