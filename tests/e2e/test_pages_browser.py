@@ -200,7 +200,7 @@ def test_alice_makes_a_passkey_allows_and_withdraws_in_two_taps(browser, live_se
     tab.look("consents-asked")
     tab.page.click("article .button")
     tab.page.locator(".photos img").first.scroll_into_view_if_needed()
-    tab.page.wait_for_function("document.querySelector('.photos img').naturalWidth > 0")
+    tab.page.locator(".photos img").first.evaluate("image => image.decode()")
     tab.look("ask-talent")
     for box in tab.page.locator(".switches input").all():
         box.check()

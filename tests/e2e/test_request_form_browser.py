@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from registry.models import RequestDraft, TrainingRequest
 from tests.e2e.test_pages_browser import browser, studio, tabs  # noqa: F401 - fixtures
@@ -68,10 +70,10 @@ def test_charlie_files_a_request_on_a_phone_and_a_desk(browser, live_server, stu
         assert page.input_value("#i-fee_jpy") == "３００，０００"
         tab.look("request-terms")
         page.click("button[value=on]")
-        page.wait_for_url("**/check")
+        expect(page).to_have_url(re.compile("/check$"), timeout=30_000)
         tab.look("request-check")
         page.locator("main form button").last.click()
-        page.wait_for_url("**/requests/req_*")
+        expect(page).to_have_url(re.compile("/requests/req_"), timeout=30_000)
         assert not RequestDraft.objects.exists()
         assert TrainingRequest.objects.filter(recipe__rank=8).count() == n + 2
 

@@ -29,7 +29,7 @@ def test_charlie_records_the_rights_on_a_desktop_and_on_a_phone(browser, live_se
     tab = Tab(browser, live_server.url, "desk", "en").login(studio.world.charlie.person)
     tab.open(address)
     page = tab.page
-    page.wait_for_function("document.querySelector('.sheet img').naturalWidth > 0")
+    page.locator(".sheet img").first.evaluate("image => image.decode()")
     for box in page.locator("input[name=pictures]").all():
         box.check()
     page.fill("#id_shot_on", "2026-04-01")

@@ -265,6 +265,21 @@ def test_charlie_goes_from_pictures_to_a_job_over_http(studio, keys_of, monkeypa
     for name in soft:
         given = {"code": name, "reason": "one studio day"}
         assert call(keys_of, "charlie", "POST", f"{base}/curation/accept", given).status_code == 200
+    unrecorded = call(keys_of, "charlie", "POST", f"{base}/seal")
+    assert (unrecorded.status_code, code(unrecorded)) == (409, "image_unrecorded")
+    recorded = call(
+        keys_of,
+        "charlie",
+        "POST",
+        f"{base}/rights",
+        {
+            "shoot": {"shot_on": "2026-04-01", "client": "Kadoma Press", "purpose": "a spread"},
+            "holder": studio.world.charlie.person.pk,
+            "basis": "owner",
+            "moral_rights": True,
+        },
+    )
+    assert recorded.status_code == 200, recorded.content
     sealed = call(keys_of, "charlie", "POST", f"{base}/seal")
     assert sealed.status_code == 201, sealed.content
     early = call(keys_of, "charlie", "POST", f"{base}/jobs")
