@@ -20,6 +20,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from registry.core import cases
 from registry.core.refusals import Refusal
 from registry.models import AccessLink, Grant, Lane, Person, UsedForm
 from registry.services import approvals, questions
@@ -121,7 +122,8 @@ def _act(person: Person, grant: Grant, action: str, text: str, at: datetime) -> 
         return questions.question_ask(person=person, grant=grant, text=text, at=at)
     if action == "withdraw":
         return approvals.approval_withdraw(person=person, grant=grant, at=at)
-    lanes = Lane.objects.filter(grant=grant, person=person).order_by("by")
+    open_to_no = cases.sources(cases.LANE_STATES, "refused")
+    lanes = Lane.objects.filter(grant=grant, person=person, state__in=open_to_no).order_by("by")
     capacities = list(dict.fromkeys(lanes.values_list("by", flat=True)))
     if not capacities:
         return Refusal("wrong_state", "not asked")

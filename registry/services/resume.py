@@ -55,7 +55,9 @@ def voices(grant: Grant, *, at: datetime) -> list[Voice | Refusal]:
         return []
     since = max(hold.placed_at for hold in holds)
     given = {
-        (row.subject, row.by, row.authority)
+        # An agency speaks through any of its officers; everybody else for themselves alone: one
+        # heir's key is not the other's.
+        (row.subject, row.by, row.authority, "" if row.by == "agency_officer" else row.person_id)
         for row in Confirmation.objects.filter(grant=grant, confirmed_at__gte=since)
     }
     return [
@@ -64,7 +66,7 @@ def voices(grant: Grant, *, at: datetime) -> list[Voice | Refusal]:
     ]
 
 
-def _voice(subject: str, speaker: Speaker, given: set[tuple[str, str, str]]) -> Voice:
+def _voice(subject: str, speaker: Speaker, given: set[tuple[str, str, str, str]]) -> Voice:
     authority = "" if speaker.authority == "self" else speaker.authority
     return Voice(
         subject=subject,
@@ -72,7 +74,7 @@ def _voice(subject: str, speaker: Speaker, given: set[tuple[str, str, str]]) -> 
         authority=authority,
         person_id=speaker.person_id,
         agency_id=speaker.agency_id,
-        confirmed=(subject, speaker.by, authority) in given,
+        confirmed=(subject, speaker.by, authority, speaker.person_id) in given,
     )
 
 

@@ -43,7 +43,7 @@ from registry.models import (
     Talent,
 )
 from registry.services import keyring
-from registry.services.grants import grant_pause, grant_resume
+from registry.services.grants import grant_pause, grant_resume, lock
 from registry.services.parties import challenge_take
 
 # Capacities whose words are for the platform alone.
@@ -252,9 +252,12 @@ def emergency_lift(*, person: Person, at: datetime | None = None) -> Refusal | l
         return Refusal("wrong_state", "nothing is stopped")
     append("talent.resumed", {"talent_id": talent.id}, at=at)
     others = EmergencyStop.objects.filter(lifted_at__isnull=True).values("talent")
-    return [
-        id_
-        for id_ in _grants_of(talent)
-        if not Talent.objects.filter(requests__grants=id_, id__in=others).exists()
-        and grant_resume(grant_id=id_, reason=STOP, by=person, at=at)
-    ]
+    lifted = []
+    for id_ in _grants_of(talent):
+        # Whoever stops or lifts holds this lock too: another talent's stop is seen, or comes after.
+        lock(id_)
+        if Talent.objects.filter(requests__grants=id_, id__in=others).exists():
+            continue
+        if grant_resume(grant_id=id_, reason=STOP, by=person, at=at):
+            lifted.append(id_)
+    return lifted

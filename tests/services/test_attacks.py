@@ -20,6 +20,7 @@ from django.utils import timezone
 from audit.services import tracing
 from registry import selectors
 from registry.core import dpop
+from registry.core.parties import Speaker
 from registry.core.refusals import Refusal
 from registry.log.core import envelope
 from registry.log.core.errors import VerificationError
@@ -33,7 +34,7 @@ from registry.models import (
     SeenProof,
     Token,
 )
-from registry.services import approvals, grants, parties, requests, vault
+from registry.services import approvals, grants, parties, requests, resume, vault
 from tests.services.studio import Studio
 from tests.world import ORIGIN, World, guard, human, log_types, state
 from training.core import provenance, weights
@@ -316,3 +317,13 @@ def test_no_cache_keeps_what_the_api_answers_and_no_number_is_too_long(world):
     charlie = client_of(world.charlie, world.studio)
     assert charlie.get("/api/v1/talents")["Cache-Control"] == "private, no-store"
     assert charlie.get("/api/v1/requests?limit=" + "9" * 5000).status_code == 422
+
+
+def test_one_heirs_confirmation_is_not_the_other_heirs():
+    """Heirs without an agency share capacity and subject; each speaks for themselves alone."""
+    given = {("tal_1", "estate", "", "per_heir1")}
+    one, two = (
+        resume._voice("tal_1", Speaker("estate", "self", person), given)
+        for person in ("per_heir1", "per_heir2")
+    )
+    assert (one.confirmed, two.confirmed) == (True, False)
