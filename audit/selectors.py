@@ -13,7 +13,7 @@ from registry.core.refusals import Locale
 from registry.core.terms import JST
 from registry.log import selectors as log
 from registry.log.core import canonical
-from registry.log.models import Entry
+from registry.log.models import Checkpoint, Entry
 from training.core import events as training_events
 
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
@@ -49,12 +49,14 @@ def entries(
     event_type: str = "",
     day: date | None = None,
     before: int | None = None,
+    as_of: date | None = None,
 ) -> tuple[list[Line], int | None]:
     """A page of signed entries, newest first, and the `before` of the next page (None: the last).
 
-    `word` is an id or digest that the entry names; `day` a calendar day in Japan.
+    `word` is an id or digest that the entry names; `day` a calendar day in Japan. With `as_of` the
+    log is shown as it was published at the end of that day.
     """
-    newest = log.latest_checkpoint()
+    newest = checkpoint_as_of(as_of)
     rows = Entry.objects.filter(index__lt=newest.size if newest else 0).order_by("-index")
     if before is not None:
         rows = rows.filter(index__lt=before)
@@ -68,6 +70,14 @@ def entries(
     found = list(rows[: PAGE + 1])
     more = found[PAGE - 1].index if len(found) > PAGE else None
     return [line(row, locale) for row in found[:PAGE]], more
+
+
+def checkpoint_as_of(day: date | None) -> Checkpoint | None:
+    """The newest signed checkpoint at the end of a day in Japan; None as `day`: the newest."""
+    if day is None:
+        return log.latest_checkpoint()
+    end = datetime.combine(day, time(), JST) + timedelta(days=1)
+    return Checkpoint.objects.exclude(note="").filter(at__lt=end).order_by("-size").first()
 
 
 def entry(index: int) -> Entry | None:

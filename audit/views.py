@@ -1,4 +1,4 @@
-"""Public questions: is this file licensed, does this pack hold, what does the log say. Stage 9.
+"""Public questions: is this file licensed, does this pack hold. Stage 9.
 
 Public pages: they show no name, no score and no recipient. "Not found" accuses nobody, and a fault
 of the service is never shown as "not found".
@@ -6,18 +6,14 @@ of the service is never shown as "not found".
 
 from __future__ import annotations
 
-import json
-from datetime import date
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
-from audit import selectors
 from audit.services import tracing
 from audit.services.tracing import Trace
 from audit.verifier import pack as packs
@@ -28,7 +24,6 @@ from registry import selectors as registry
 from registry.core.refusals import Refusal
 from registry.core.terms import Terms
 from registry.core.vocabulary import CATEGORIES, label
-from registry.log import selectors as log
 from registry.log.core.errors import VerificationError
 from registry.services import keyring, throttle
 from registry.services.throttle import VERIFY_ADDRESS, VERIFY_ALL
@@ -164,67 +159,3 @@ def _rest(done: int) -> list[dict[str, Any]]:
 
 def _why(error: VerificationError) -> dict[str, str]:
     return {**said(Refusal(error.code, "")), "detail": error.detail}
-
-
-# --- the ledger -------------------------------------------------------------------------------
-
-
-@require_safe
-def ledger(request: HttpRequest) -> HttpResponse:
-    """L1: everything that happened, newest first; ids only."""
-    word = request.GET.get("q", "").strip()[:80]
-    kind = request.GET.get("type", "")
-    day, before = _day(request.GET.get("day", "")), request.GET.get("before", "")
-    lines, more = selectors.entries(
-        locale=locale(),
-        word=word,
-        event_type=kind if kind in selectors.EVENTS else "",
-        day=day,
-        before=int(before) if before.isdecimal() and len(before) < 16 else None,
-    )
-    query = request.GET.copy()
-    query["before"] = str(more)
-    kinds = [(name, selectors.event_words(name, locale())) for name in selectors.EVENTS]
-    context = {
-        "lines": lines,
-        "more": query.urlencode() if more is not None else "",
-        "q": word,
-        "kind": kind,
-        "day": day.isoformat() if day else "",
-        "kinds": kinds,
-        "checkpoint": log.latest_checkpoint(),
-        "filtered": bool(word or kind or day),
-    }
-    return render(request, "audit/ledger.html", context)
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-@require_safe
-def entry(request: HttpRequest, index: int) -> HttpResponse:
-    """One entry: its words, its exact bytes, its proof and the checkpoint over it."""
-    row = selectors.entry(index)
-    if row is None:
-        raise Http404
-    shown = selectors.line(row, locale())
-    context = {
-        "line": shown,
-        "facts": [
-            {"name": name, "value": _plain(value), "id": selectors.is_id(value)}
-            for name, value in shown.data.items()
-        ],
-        "raw": bytes(row.payload).decode(),
-        "leaf_hash": bytes(row.leaf_hash).hex(),
-        "checkpoint": log.latest_checkpoint(),
-        "origin": settings.LOG_ORIGIN,
-    }
-    return render(request, "audit/entry.html", context)
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

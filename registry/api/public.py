@@ -6,9 +6,11 @@ is signed or proved. Log reads follow C2SP tlog-tiles; what can never change is 
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from registry.log import selectors as log
@@ -23,7 +25,9 @@ _FOR_EVER: Final = "public, max-age=31536000, immutable"
 @require_safe
 def trust(request: HttpRequest) -> HttpResponse:
     """`trust.json`: to be fetched once and pinned, never to be taken from what is verified."""
-    return _file(keyring.trust_root().to_bytes(), "application/json", "public, max-age=300")
+    return _file(
+        request, keyring.trust_root().to_bytes(), "application/json", "public, max-age=300"
+    )
 
 
 @require_safe
@@ -32,14 +36,14 @@ def key_set(request: HttpRequest) -> HttpResponse:
     data = keyset.document()
     if data is None:
         raise Http404
-    return _file(data, "application/json", "no-cache")
+    return _file(request, data, "application/json", "no-cache")
 
 
 @require_safe
 def status_list(request: HttpRequest) -> HttpResponse:
     """The signed status list of every token, as of this moment."""
     text = tokens.status_list_issue()
-    return _file(text.encode(), "application/statuslist+jwt", "no-store")
+    return _file(request, text.encode(), "application/statuslist+jwt", "no-store")
 
 
 @require_safe
@@ -48,7 +52,7 @@ def checkpoint(request: HttpRequest) -> HttpResponse:
     newest = log.latest_checkpoint()
     if newest is None:
         raise Http404
-    return _file(newest.note.encode(), "text/plain; charset=utf-8", "no-cache")
+    return _file(request, newest.note.encode(), "text/plain; charset=utf-8", "no-cache")
 
 
 @require_safe
@@ -62,9 +66,9 @@ def tile(request: HttpRequest, path: str) -> HttpResponse:
     if n * tiles.WIDTH + width > _signed_size() >> (tiles.HEIGHT * (level or 0)):
         raise Http404
     if level is None:
-        return _file(_bundle(n, width), "application/octet-stream", _FOR_EVER)
+        return _file(request, _bundle(n, width), "application/octet-stream", _FOR_EVER)
     data = log.read_tile(level, n)[: width * merkle.HASH_BYTES]
-    return _file(data, "application/octet-stream", _FOR_EVER)
+    return _file(request, data, "application/octet-stream", _FOR_EVER)
 
 
 @require_safe
@@ -73,7 +77,7 @@ def entry(request: HttpRequest, index: int) -> HttpResponse:
     row = Entry.objects.filter(index=index).first() if index < _signed_size() else None
     if row is None:
         raise Http404
-    return _file(bytes(row.payload), "application/json", _FOR_EVER)
+    return _file(request, bytes(row.payload), "application/json", _FOR_EVER)
 
 
 @require_safe
@@ -81,7 +85,7 @@ def proof(request: HttpRequest, index: int) -> HttpResponse:
     """The `.tlog-proof` of an entry under the newest checkpoint."""
     if index >= _signed_size():
         raise Http404
-    return _file(log.tlog_proof(index).encode(), "text/plain; charset=utf-8", "no-cache")
+    return _file(request, log.tlog_proof(index).encode(), "text/plain; charset=utf-8", "no-cache")
 
 
 def _signed_size() -> int:
@@ -95,5 +99,10 @@ def _bundle(n: int, width: int) -> bytes:
     return tiles.bundle(bytes(payload) for payload in rows.values_list("payload", flat=True))
 
 
-def _file(data: bytes, kind: str, cache: str) -> HttpResponse:
-    return HttpResponse(data, content_type=kind, headers={"Cache-Control": cache})
+def _file(request: HttpRequest, data: bytes, kind: str, cache: str) -> HttpResponse:
+    """The bytes with their digest as ETag; 304 for whoever has them already."""
+    etag = f'"{sha256(data).hexdigest()[:32]}"'
+    headers = {"Cache-Control": cache, "ETag": etag}
+    response = HttpResponse(data, content_type=kind, headers=headers)
+    answer = get_conditional_response(request, etag=etag, response=response)
+    return answer if isinstance(answer, HttpResponse) else response

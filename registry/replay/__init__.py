@@ -32,7 +32,6 @@ SILENT: Final = frozenset(
         "member.left",
         "talent.renamed",
         "person.erased",
-        "grant.confirmed",
         "licensee.declared",
         "licensee.registered",
     }
@@ -54,6 +53,7 @@ def rules() -> list[Rule]:
         consent.Grants(),
         consent.Lanes(),
         consent.Approvals(),
+        consent.Confirmations(),
         consent.Tokens(),
         consent.KeyShares(),
         rights.Mandates(),

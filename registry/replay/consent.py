@@ -9,7 +9,7 @@ from typing import Final
 from registry.core import approvals, cases, grants, status_list
 from registry.log.core import canonical
 from registry.log.replay import Event, Row, Rule, derived
-from registry.models import Approval, Grant, KeyShare, Lane, Token, TrainingRequest
+from registry.models import Approval, Confirmation, Grant, KeyShare, Lane, Token, TrainingRequest
 from registry.services.grants import TOKEN_STATUS
 
 # What an answer makes of a lane.
@@ -210,6 +210,37 @@ class Approvals(Rule):
                     "payload": derived(partial(_digest, approvals.FORMAT, row.payload)),
                     "lane": _lane(row.lane.grant_id, row.lane.person_id, row.lane.by),
                     "credential": row.credential.thumbprint,
+                },
+            )
+
+
+class Confirmations(Rule):
+    """Signatures that let a paused grant go on, by the event that told of them."""
+
+    table = "registry_confirmation"
+    reads = frozenset({"grant.confirmed"})
+
+    def tell(self, event: Event) -> None:
+        """Stored whole, for ever."""
+        data = event.data
+        self.say(
+            event,
+            event.id,
+            payload=data["assertion_sha256"],
+            lane=_lane(data["grant_id"], data["party_id"], data["by"]),
+            subject=data["talent_id"],
+        )
+
+    def rows(self) -> Iterator[Row]:
+        """Every confirmation."""
+        for row in Confirmation.objects.order_by("pk").iterator():
+            yield Row(
+                row.event,
+                row.pk,
+                {
+                    "payload": derived(partial(_digest, approvals.FORMAT, row.payload)),
+                    "lane": _lane(row.grant_id, row.person_id, row.by),
+                    "subject": row.subject,
                 },
             )
 

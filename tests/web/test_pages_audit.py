@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import numpy as np
 import pyrage
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from audit import selectors
 from audit.models import TraceFound
 from audit.services import evidence
 from audit.verifier import pack as packs
+from registry.log.core import merkle
+from registry.log.core.checkpoint import parse_body, parse_note
+from registry.log.models import Checkpoint
 from registry.services import keyring
 from tests.services.studio import Studio
 from tests.web import pages
@@ -188,3 +194,68 @@ def test_an_entry_shows_its_exact_bytes_and_its_proof(world, anybody):
 
 def test_a_stored_type_of_a_newer_version_is_shown_as_it_is():
     assert selectors.event_words("grant.teleported", "ja") == "grant.teleported"
+
+
+def test_the_ledger_is_shown_as_it_stood_on_a_day(world, anybody):
+    """What was signed later is left out, and the checkpoint shown is the one of that day."""
+    sequence()
+    then = Checkpoint.objects.order_by("-size").first()
+    assert then is not None
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE log_checkpoint SET at = at - interval '10 days'")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    grant = world.asked()
+    sequence()
+    day = (timezone.localdate() - timedelta(days=5)).isoformat()
+    page = anybody.get("/ledger", {"as_of": day})
+    assert len(table(page)) == then.size
+    assert then.note.split()[2] in text(page)
+    assert "Later entries are left out" in text(page)
+    assert table(anybody.get("/ledger", {"as_of": day, "q": grant.id})) == []
+    assert table(anybody.get("/ledger", {"as_of": "2001-01-01"})) == []
+    assert len(table(anybody.get("/ledger"))) > then.size
+
+
+def test_the_ledger_as_json_says_the_same_and_leads_on(world, anybody, monkeypatch):
+    monkeypatch.setattr(selectors, "PAGE", 4)
+    grant = world.made()
+    sequence()
+    found, address = [], "/ledger.json"
+    while address:
+        body = anybody.get(address).json()
+        found += body["entries"]
+        address = body["next"]
+    assert [row["index"] for row in found] == list(range(body["size"] - 1, -1, -1))
+    head = parse_body(parse_note(body["checkpoint"])[0])
+    assert (head.size, head.origin) == (body["size"], body["origin"])
+    mine = anybody.get("/ledger.json", {"q": grant.id, "type": "grant.made"}).json()["entries"]
+    assert [row["words"] for row in mine] == ["grant made"]
+    row = anybody.get(f"/ledger/{mine[0]['index']}.json").json()
+    raw = anybody.get(row["bytes"]).content
+    assert json.loads(raw)["data"] == row["data"]
+    assert merkle.leaf_hash(raw).hex() == row["leaf_hash"]
+    assert anybody.get(row["proof"]).status_code == anybody.get(row["page"]).status_code == 200
+    assert anybody.get("/ledger/999999.json").status_code == 404
+
+
+def test_the_logs_files_are_cached_and_not_sent_twice(world, anybody):
+    sequence()
+    size = Checkpoint.objects.order_by("-size").first().size
+    for path, lasting in (
+        ("/log/checkpoint", False),
+        (f"/log/tile/0/000.p/{size}", True),
+        (f"/log/tile/entries/000.p/{size}", True),
+        ("/log/entries/0", True),
+        ("/log/proof/0", False),
+    ):
+        first = anybody.get(path)
+        assert first.status_code == 200, path
+        assert ("immutable" in first["Cache-Control"]) is lasting
+        again = anybody.get(path, headers={"if-none-match": first["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert anybody.get(path, headers={"if-none-match": '"other"'}).content == first.content
+    world.asked()
+    sequence()
+    moved = anybody.get("/log/checkpoint", headers={"if-none-match": first["ETag"]})
+    assert moved.status_code == 200
