@@ -54,6 +54,15 @@ _NOTHING: Final = {
     "ja": "何も検証していません。ファイルがそう述べているだけです。",
     "en": "NOTHING was verified: this is only what the file says of itself.",
 }
+_USED: Final = {
+    "ja": "使用 {use}({medium}、{quantity}点): {covered}",
+    "en": "Use {use} ({medium}, {quantity} units): {covered}",
+}
+_COVERED: Final = {"ja": "許諾の範囲内です。", "en": "covered by what was agreed."}
+_OUTSIDE: Final = {
+    "ja": "次の点が許諾の範囲外です: {names}",
+    "en": "outside what was agreed: {names}",
+}
 _WITHOUT_LORA: Final = {
     "ja": "LoRAファイルは照合していません(--lora で指定)。",
     "en": "No LoRA file was compared (name one with --lora).",
@@ -162,11 +171,20 @@ def _lines(verdict: Verdict, lang: Locale) -> list[str]:
         lines.append(f"     {_WITHOUT_LORA[lang]}")
     if verdict.mode != "live":
         lines.append(f"     {_TEST[lang]}")
+    if verdict.use is not None:
+        lines.append(f"     {_used(verdict.use, lang)}")
     standing = _IN_FORCE[lang]
     if verdict.standing != "in_force":
         standing = _ENDED[lang].format(code=verdict.standing)
     date = verdict.as_of.isoformat()
     return [*lines, _VERIFIED[lang].format(lora=verdict.lora_id, date=date, standing=standing)]
+
+
+def _used(use: Mapping[str, Any], lang: Locale) -> str:
+    outside = ", ".join(map(str, use["outside"]))
+    covered = _OUTSIDE[lang].format(names=outside) if outside else _COVERED[lang]
+    medium, quantity = use["medium"], use["quantity"]
+    return _USED[lang].format(use=use["use_id"], medium=medium, quantity=quantity, covered=covered)
 
 
 def _passed(step: Step, lang: Locale) -> str:
@@ -201,6 +219,7 @@ def _payload(verdict: Verdict) -> dict[str, Any]:
         "grant_digest": verdict.grant_digest,
         "file_sha256": verdict.file_sha256,
         "lora_checked": verdict.lora_checked,
+        "use": None if verdict.use is None else dict(verdict.use),
         "terms": verdict.grant.terms.to_payload(),
         "steps": [{"number": s.number, "name": s.name, "ok": True} for s in verdict.steps],
     }

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from audit.models import TraceFound, UseReport
+from registry.log.core import canonical
 from registry.log.replay import Event, Row, Rule
 
 # Events that change no row: a pack that was handed out.
 SILENT: Final = frozenset({"evidence.exported"})
+_PLAIN: Final = ("medium", "country", "quantity", "impressions", "unit_price_jpy")
 
 
 class Uses(Rule):
@@ -21,14 +23,16 @@ class Uses(Rule):
     def tell(self, event: Event) -> None:
         """Reported once."""
         data = event.data
+        plain = {name: data[name] for name in _PLAIN}
         self.say(
             event,
             data["use_id"],
             delivery=data["delivery_id"],
-            medium=data["medium"],
-            quantity=data["quantity"],
+            first_day=data["first_day"],
+            context=canonical.dumps(data["context"]),
             outside=tuple(data["outside"]),
             event=event.id,
+            **plain,
         )
 
     def rows(self) -> Iterator[Row]:
@@ -36,10 +40,11 @@ class Uses(Rule):
         for row in UseReport.objects.order_by("pk").iterator():
             columns = {
                 "delivery": row.delivery_id,
-                "medium": row.medium,
-                "quantity": row.quantity,
+                "first_day": row.first_day.isoformat(),
+                "context": canonical.dumps(row.context),
                 "outside": tuple(row.outside),
                 "event": row.event,
+                **{name: getattr(row, name) for name in _PLAIN},
             }
             yield Row(row.pk, row.pk, columns)
 

@@ -14,10 +14,11 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import transaction
 from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.request import Request
@@ -25,6 +26,7 @@ from rest_framework.response import Response
 
 from audit.api import words
 from audit.core.uses import Use
+from audit.models import UseReport
 from audit.services import evidence, tracing, usage
 from audit.services.tracing import Trace
 from registry import selectors as registry
@@ -71,6 +73,13 @@ class UseInput(Input):
     name_shown = serializers.BooleanField(default=False)
     stock = serializers.BooleanField(default=False)
     note = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class EvidenceInput(Input):
+    """What a pack is about, and as of when."""
+
+    as_of = serializers.DateTimeField(required=False)
+    use = serializers.CharField(required=False, max_length=24)
 
 
 class TraceFile(ApiView):
@@ -131,11 +140,24 @@ class Evidence(ApiView):
         """Never inside a request-wide transaction."""
         return super().dispatch(*args, **kwargs)
 
-    @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("as_of", OpenApiTypes.DATETIME, description="an earlier moment"),
+            OpenApiParameter("use", str, description="the id of one reported use"),
+        ],
+        responses={(200, "application/zip"): OpenApiTypes.BINARY},
+    )
     def get(self, request: Request, delivery_id: str) -> HttpResponseBase:
-        """The evidence pack as of now, for `kyodaku verify`."""
+        """The evidence pack, as of now or `as_of`, of the delivery or one `use`, for `kyodaku
+        verify`."""
         delivery = access_delivery(caller(request).person, delivery_id)
-        found = evidence.pack_build(delivery=delivery)
+        asked = EvidenceInput(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        use = None
+        if "use" in asked.validated_data:
+            use = get_object_or_404(UseReport, pk=asked.validated_data["use"], delivery=delivery)
+        at = asked.validated_data.get("as_of")
+        found = evidence.pack_build(delivery=delivery, use=use, at=at)
         if isinstance(found, Refusal):
             return problems.refused(found, instance=request.path)
         response = HttpResponse(found, content_type="application/zip")

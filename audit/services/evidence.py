@@ -1,31 +1,34 @@
-"""The evidence pack of one delivery as of now: everything that proves it, in one file. Stage 9.
+"""The evidence pack of one delivery, or of one use of it, as of a moment: all proof in one file.
+Stage 9.
 
 Gathers and decides nothing: the pack is verified with the pinned trust root before it leaves, as
 everybody else will verify it. A withdrawal ends the use, not the evidence: a pack can be made after
-it and then says `withdrawn`.
+it and then says `withdrawn`; as of an earlier moment, it says how things stood then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
 from django.utils import timezone
 
+from audit.models import UseReport
 from audit.verifier import pack as packs
 from audit.verifier import verify as verifier
 from registry.core import jose
 from registry.core import tokens as core_tokens
 from registry.core.refusals import Refusal
 from registry.core.tokens import Claims
-from registry.log import append
+from registry.log import append, replay
 from registry.log import selectors as log
 from registry.log.core import canonical
 from registry.log.core.tlog_proof import TlogProof, format_proof
 from registry.log.models import Entry
 from registry.models import Approval
+from registry.replay import consent
 from registry.services import keyring, tokens
 from training.core.manifest import Manifest
 from training.models import Delivery
@@ -34,40 +37,75 @@ from training.services.datasets import dataset_manifest
 LOG_WAIT_S: Final = 10.0
 
 
-def pack_build(*, delivery: Delivery, at: datetime | None = None) -> bytes | Refusal:
-    """The zipped pack of a delivery, as of `at` (to the second; by default now).
+def pack_build(
+    *, delivery: Delivery, use: UseReport | None = None, at: datetime | None = None
+) -> bytes | Refusal:
+    """The zipped pack of a delivery, or of one reported `use` of it, as of `at` (by default now).
 
-    (1) every entry is under a signed checkpoint, or `registry_unreachable`; (2) the files, and a
-    status list issued now; (3) the pack verifies; (4) `evidence.exported` is logged. Raises
-    `StepError` when (3) fails: that is our defect, and such a pack does not leave. Call it outside
-    a transaction: (1) waits for the log.
+    (1) `at`, to the second, lies between what the pack is about and now, or `wrong_state`;
+    (2) every entry is under a signed checkpoint, or `registry_unreachable`; (3) the files, and a
+    status list as of `at`; (4) the pack verifies; (5) `evidence.exported` is logged. Raises
+    `StepError` when (4) fails: that is our defect, and such a pack does not leave. Call it outside
+    a transaction: (2) waits for the log.
     """
-    as_of = (at or timezone.now()).replace(microsecond=0)
+    now = timezone.now()
+    as_of = (at or now).replace(microsecond=0)
     if delivery.lora.job.admission is None:
         return Refusal("no_token", delivery.lora.job_id)
+    refusal = _untimely(delivery, use, as_of, now)  # (1)
+    if refusal is not None:
+        return refusal
     claims = _claims(delivery)
     try:
-        entries = _entry_files(delivery)  # (1)
+        entries = _entry_files(delivery, use)  # (2)
     except TimeoutError as error:
         return Refusal("registry_unreachable", str(error))
-    files = {**_case_files(delivery, claims), **entries}  # (2)
-    files[verifier.STATUS_AS_OF] = tokens.status_list_issue(at=as_of).encode()
+    files = {**_case_files(delivery, claims), **entries}  # (3)
+    files[verifier.STATUS_AS_OF] = _status_list(as_of, earlier=at is not None).encode()
     page = verifier.header(
         as_of=as_of,
         lora_id=delivery.lora_id,
         delivery_id=delivery.pk,
+        use_id="" if use is None else use.pk,
         names={*files, verifier.PACK},
     )
     files[verifier.PACK] = canonical.dumps(page)
-    verdict = verifier.verify(files, keyring.trust_root())  # (3)
-    with transaction.atomic():  # (4)
+    verdict = verifier.verify(files, keyring.trust_root())  # (4)
+    with transaction.atomic():  # (5)
         data = {
             "delivery_id": delivery.pk,
             "lora_id": delivery.lora_id,
             "standing": verdict.standing,
         }
+        if use is not None:
+            data["use_id"] = use.pk
         append.append("evidence.exported", data)
     return packs.write(files)
+
+
+def _untimely(
+    delivery: Delivery, use: UseReport | None, as_of: datetime, now: datetime
+) -> Refusal | None:
+    """Nothing is proved as of a moment to come, or before it was there."""
+    if use is not None and use.delivery_id != delivery.pk:
+        return Refusal("wrong_state", "a use of another delivery")
+    made = delivery.created_at if use is None else use.reported_at
+    if not made.replace(microsecond=0) <= as_of <= now:
+        return Refusal("wrong_state", f"as of {as_of.isoformat()}")
+    return None
+
+
+def _status_list(as_of: datetime, *, earlier: bool) -> str:
+    """The list of now from the rows; one of an earlier moment from what the log told until then."""
+    if not earlier:
+        return tokens.status_list_issue(at=as_of)
+    told = consent.Tokens()
+    for event in replay.events(told.reads):
+        if datetime.fromisoformat(event.at) < as_of + timedelta(seconds=1):
+            told.tell(event)
+    statuses = {jti: told.said(jti, "status", 0) for jti in told.told}
+    held = {jti: status for jti, status in statuses.items() if isinstance(status, int) and status}
+    return tokens.status_list_issue(at=as_of, statuses=held)
 
 
 def _claims(delivery: Delivery) -> Claims:
@@ -106,9 +144,10 @@ def _leaves(manifest: Manifest) -> dict[str, Any]:
     return verifier.leaves(vars(item) for item in manifest.items)
 
 
-def _entry_files(delivery: Delivery) -> dict[str, bytes]:
+def _entry_files(delivery: Delivery, use: UseReport | None) -> dict[str, bytes]:
     """Each entry of the case with its proof, all under the newest checkpoint."""
-    entries = [log.wait_for(event, LOG_WAIT_S) for event in _events(delivery)]
+    names = [*_events(delivery), *([] if use is None else [use.event])]
+    entries = [log.wait_for(event, LOG_WAIT_S) for event in names]
     entries += _token_entries(delivery)
     newest = log.latest_checkpoint()
     if newest is None:

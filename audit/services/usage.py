@@ -116,6 +116,11 @@ def _logged(row: UseReport) -> dict[str, object]:
         "use_id": row.id,
         "delivery_id": row.delivery_id,
         "medium": row.medium,
+        "country": row.country,
+        "first_day": row.first_day.isoformat(),
         "quantity": row.quantity,
+        "impressions": row.impressions,
+        "unit_price_jpy": row.unit_price_jpy,
+        "context": dict(row.context),
         "outside": list(row.outside),
     }

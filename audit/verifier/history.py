@@ -30,6 +30,9 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "lora.sealed": ("lora_id", "job_id"),
     "delivery.made": ("delivery_id", "lora_id", "file_sha256"),
 }
+# In the pack of one use: the report of it, and no other.
+USED: Final = "use.reported"
+USE_MEMBERS: Final = ("use_id", "delivery_id", "medium", "quantity", "outside")
 # One entry a party each: tied by `party_id` and the key, or the approval's digest.
 ENROLLED: Final = "credential.enrolled"
 SIGNED: Final = "approval.signed"
@@ -81,24 +84,30 @@ def parse_entry(index: int, leaf: bytes, payload: Mapping[str, Any]) -> Entry:
 
 
 def check_history(entries: Sequence[Entry], case: Case) -> dict[str, str]:
-    """Hold the entries against the case; returns its `lora_id` and `delivery_id`.
+    """Hold the entries against the case; returns its `lora_id`, `delivery_id` and `use_id`.
 
     (a) exactly one entry of each type in `NEEDED`, one enrolment a key and one signature an
-    approval, and no other; (b) every member with a known meaning has its value, the needed ones are
-    there; (c) grant and enrolments are the very entries that the token's evidence holds; (d) order.
-    Raises `VerificationError`.
+    approval, at most one reported use, and no other; (b) every member with a known meaning has its
+    value, the needed ones are there; (c) grant and enrolments are the very entries that the token's
+    evidence holds; (d) order. Raises `VerificationError`.
     """
     # (a)
     single = {kind: _one(entries, kind) for kind in NEEDED}
     enrolled = _by_key(entries)
     signed = _by_party(entries, case.approvals)
-    if len(single) + len(enrolled) + len(signed) != len(entries):
+    used = reported(entries)
+    counted = len(single) + len(enrolled) + len(signed) + (used is not None)
+    if counted != len(entries):
         raise VerificationError("malformed", "an entry that belongs to nothing in this case")
     # (b)
     ids = {
         "lora_id": str(single["lora.sealed"].data.get("lora_id")),
         "delivery_id": str(single["delivery.made"].data.get("delivery_id")),
     }
+    if used is not None:
+        _check_members(used, ids, USE_MEMBERS)
+        if used.index <= single["delivery.made"].index:
+            raise VerificationError("malformed", "used before it was delivered")
     for kind, entry in single.items():
         _check_members(entry, {**_known(case), **ids, **_at_stage(kind, case)}, NEEDED[kind])
     # (c)
@@ -111,7 +120,12 @@ def check_history(entries: Sequence[Entry], case: Case) -> dict[str, str]:
         raise VerificationError("malformed", "the enrolment of a key that approved nothing")
     # (d)
     _check_order(entries, single)
-    return ids
+    return {**ids, "use_id": "" if used is None else str(used.data["use_id"])}
+
+
+def reported(entries: Sequence[Entry]) -> Entry | None:
+    """The one use that a pack is about, if it is about one."""
+    return _one(entries, USED) if any(entry.kind == USED for entry in entries) else None
 
 
 def _one(entries: Sequence[Entry], kind: str) -> Entry:

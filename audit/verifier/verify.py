@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from audit.verifier import pack as packs
-from audit.verifier.history import Case, Entry, check_history, parse_entry
+from audit.verifier.history import Case, Entry, check_history, parse_entry, reported
 from audit.verifier.steps import Step, Walk
 from registry.core import approvals as approvals_module
 from registry.core import clearance, jose, status_list, tokens
@@ -59,7 +59,8 @@ class Verdict:
     """A pack that verified: what was allowed, to whom, and how it stands as of the pack's date.
 
     `standing` is `in_force` or a refusal code (`withdrawn`, `revoked`, `paused`, `expired`): the
-    training was covered either way, a further use is covered only when in force.
+    training was covered either way, a further use is covered only when in force. `use` is what the
+    licensee reported, in a pack of one use: its `outside` lists what the terms did not cover.
     """
 
     steps: tuple[Step, ...]
@@ -73,6 +74,7 @@ class Verdict:
     as_of: datetime
     standing: str
     lora_checked: bool
+    use: Mapping[str, Any] | None = None
 
 
 def verify(files: Mapping[str, bytes], trust: TrustRoot, lora: bytes | None = None) -> Verdict:
@@ -132,7 +134,7 @@ def verify(files: Mapping[str, bytes], trust: TrustRoot, lora: bytes | None = No
         _same(made_from["run-statement"], run_digest, "wrong_subject", "another run")
     with walk.step("history", *entry_files):  # (12)
         case = Case(claims, approvals, run, run_digest, delivery, delivery_digest)
-        ids = check_history(entries, case)
+        ids, used = check_history(entries, case), reported(entries)
     with walk.step("standing", STATUS_AS_OF, PACK):  # (13)
         as_of, standing = _standing(walk.text(STATUS_AS_OF), header, claims, trust)
         _check_header(walk.json(PACK), ids, as_of, entries)
@@ -151,18 +153,23 @@ def verify(files: Mapping[str, bytes], trust: TrustRoot, lora: bytes | None = No
         as_of=as_of,
         standing=standing,
         lora_checked=lora is not None,
+        use=None if used is None else used.data,
     )
 
 
 def header(
-    *, as_of: datetime, lora_id: str, delivery_id: str, names: Iterable[str]
+    *, as_of: datetime, lora_id: str, delivery_id: str, names: Iterable[str], use_id: str = ""
 ) -> dict[str, Any]:
-    """The content of `pack.json` for a pack of these files (which include `pack.json`)."""
+    """The content of `pack.json` for a pack of these files (which include `pack.json`).
+
+    `use_id` is empty in the pack of a delivery as such.
+    """
     return {
         "format": packs.FORMAT,
         "as_of": _instant(as_of),
         "lora_id": lora_id,
         "delivery_id": delivery_id,
+        "use_id": use_id,
         "files": sorted(names),
     }
 
@@ -187,7 +194,7 @@ def inspect(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _header(walk: Walk) -> dict[str, Any]:
     claimed = walk.json(PACK)
-    members = {"format", "as_of", "lora_id", "delivery_id", "files"}
+    members = {"format", "as_of", "lora_id", "delivery_id", "use_id", "files"}
     if set(claimed) != members or claimed["format"] != packs.FORMAT:
         raise VerificationError("malformed", "not the page of an evidence pack")
     if claimed["files"] != sorted(walk.names):
@@ -218,7 +225,7 @@ def _check_header(
     claimed: Mapping[str, Any], ids: Mapping[str, str], as_of: datetime, entries: Sequence[Entry]
 ) -> None:
     _same(claimed["as_of"], _instant(as_of), "malformed", "as_of")
-    for name in ("lora_id", "delivery_id"):
+    for name in ("lora_id", "delivery_id", "use_id"):
         _same(claimed[name], ids[name], "malformed", f"{name} is not what the log says")
     if as_of + timedelta(seconds=tokens.SKEW_S) < max(entry.at for entry in entries):
         raise VerificationError("malformed", "as_of is earlier than what the pack holds")

@@ -8,7 +8,7 @@ differs. Trusts the log, which `registry.log.fsck` verifies on its own, and not 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -155,15 +155,22 @@ def _differs(rule: Rule, name: str, why: str) -> VerificationError:
     return VerificationError("fsck_row", f"{rule.table} {name}: {why}")
 
 
-def events() -> Iterator[Event]:
-    """Every event in the order of the log, then those that wait, in the order of writing."""
+def events(kinds: Collection[str] | None = None) -> Iterator[Event]:
+    """Every event in the order of the log, then those that wait, in the order of writing.
+
+    `kinds` leaves out all other types.
+    """
     index = 0
-    while page := list(models.Entry.objects.filter(index__gte=index).order_by("index")[:PAGE]):
+    rows = models.Entry.objects.order_by("index")
+    rows = rows if kinds is None else rows.filter(event_type__in=kinds)
+    while page := list(rows.filter(index__gte=index)[:PAGE]):
         for row in page:
             yield _event(bytes(row.payload), row.index)
         index = page[-1].index + 1
     for waiting in models.Outbox.objects.order_by("seq"):
-        yield _event(bytes(waiting.payload), None)
+        event = _event(bytes(waiting.payload), None)
+        if kinds is None or event.kind in kinds:
+            yield event
 
 
 def _event(payload: bytes, index: int | None) -> Event:

@@ -5,7 +5,7 @@ holds the photographs, a worker trains, the registry delivers. Every signature i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -145,7 +145,11 @@ class World:
 
 
 def build(
-    *, status_then: int = status_list.VALID, status_now: int = status_list.VALID, mode: str = "test"
+    *,
+    status_then: int = status_list.VALID,
+    status_now: int = status_list.VALID,
+    mode: str = "test",
+    uses: Sequence[Mapping[str, Any]] = (),
 ) -> World:
     """The whole flow. `status_then` and `status_now` are the token's bits at redemption and at
     the pack's date.
@@ -202,6 +206,8 @@ def build(
         "file_sha256": hashlib.sha256(delivered).hexdigest(),
     }
     log.append("delivery.made", made_data, at)
+    for use in uses:
+        log.append("use.reported", use, at)
     as_of = at + timedelta(hours=1)
     files = {
         "grant.json": grant.canonical(),
@@ -221,14 +227,15 @@ def build(
     for item in given:
         files[verifier.approval_name(item)] = canonical.dumps(item.to_payload())
     files |= entry_files(log, as_of)
-    files = with_page(files, as_of)
+    files = with_page(files, as_of, str(uses[0]["use_id"]) if uses else "")
     return World(grant, given, claims, files, trust_root(mode), delivered, as_of)
 
 
-def with_page(files: Mapping[str, bytes], as_of: datetime) -> dict[str, bytes]:
+def with_page(files: Mapping[str, bytes], as_of: datetime, use_id: str = "") -> dict[str, bytes]:
     """The files with a `pack.json` that lists them."""
     names = {*files, "pack.json"}
-    page = verifier.header(as_of=as_of, lora_id=LORA_ID, delivery_id=DELIVERY_ID, names=names)
+    ids = {"lora_id": LORA_ID, "delivery_id": DELIVERY_ID, "use_id": use_id}
+    page = verifier.header(as_of=as_of, names=names, **ids)
     return {**files, "pack.json": canonical.dumps(page)}
 
 

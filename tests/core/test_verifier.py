@@ -663,3 +663,67 @@ def test_the_command_loads_no_network_code_and_no_framework():
     loaded = set(json.loads(done.stdout))
     assert loaded & NETWORK == set()
     assert {name.partition(".")[0] for name in loaded} & {"django", "celery", "torch"} == set()
+
+
+# --- the pack of one use --------------------------------------------------------------------------
+
+USE = {
+    "use_id": "use_" + "5e" * 10,
+    "delivery_id": pack_world.DELIVERY_ID,
+    "medium": "photobook_ebook",
+    "quantity": 100,
+    "outside": [],
+}
+
+
+def test_a_pack_of_one_use_says_what_was_used_and_whether_it_was_covered():
+    world = pack_world.build(uses=[USE])
+    assert world.verify().use == USE
+    assert honest().verify().use is None
+    beyond = pack_world.build(uses=[{**USE, "outside": ["media"]}]).verify()
+    assert beyond.use is not None
+    assert beyond.use["outside"] == ["media"]
+
+
+@pytest.mark.parametrize(
+    "uses",
+    [
+        [{**USE, "delivery_id": "dlv_" + "9" * 20}],
+        [{name: value for name, value in USE.items() if name != "outside"}],
+        [USE, {**USE, "use_id": "use_" + "6f" * 10}],
+        [USE, USE],
+    ],
+    ids=["of another delivery", "that does not say what is outside", "two", "one twice"],
+)
+def test_a_use_that_is_not_the_one_of_this_pack_breaks_its_history(uses):
+    error = refused(pack_world.build(uses=uses))
+    assert error.name == "history"
+
+
+def test_a_pack_cannot_hide_its_use_or_claim_another():
+    world = pack_world.build(uses=[USE])
+    for use_id in ("", "use_" + "6f" * 10):
+        error = refused_files(with_page(unpaged(world), world.as_of, use_id), world)
+        assert (error.name, "use_id" in error.detail) == ("standing", True)
+    plain = honest()
+    error = refused_files(with_page(unpaged(plain), plain.as_of, USE["use_id"]), plain)
+    assert (error.name, "use_id" in error.detail) == ("standing", True)
+
+
+def unpaged(world: World) -> dict[str, bytes]:
+    return {name: data for name, data in world.files.items() if name != "pack.json"}
+
+
+@pytest.mark.parametrize("lang", ["ja", "en"])
+@pytest.mark.parametrize("outside", [[], ["media", "end"]])
+def test_the_command_says_whether_the_use_was_covered(lang, outside, tmp_path, capsys):
+    world = pack_world.build(uses=[{**USE, "outside": outside}])
+    (tmp_path / "use.zip").write_bytes(pack_world.zipped(world))
+    (tmp_path / "trust.json").write_bytes(world.trust.to_bytes())
+    words = ["verify", str(tmp_path / "use.zip"), "--trust", str(tmp_path / "trust.json")]
+    assert cli.main([*words, "--lang", lang]) == cli.OK
+    said = capsys.readouterr().out
+    assert USE["use_id"] in said
+    assert ("media, end" in said) is bool(outside)
+    assert cli.main([*words, "--json"]) == cli.OK
+    assert json.loads(capsys.readouterr().out)["use"]["outside"] == outside

@@ -88,9 +88,9 @@ def delivered(studio: Studio) -> tuple[Delivery, bytes]:
     return made, data
 
 
-def pack_of(made: Delivery) -> Any:
-    """The pack of a delivery, as it stands now."""
-    return evidence.pack_build(delivery=Delivery.objects.get(pk=made.pk))
+def pack_of(made: Delivery, **options: Any) -> Any:
+    """The pack of a delivery, as it stands now or as `options` say."""
+    return evidence.pack_build(delivery=Delivery.objects.get(pk=made.pk), **options)
 
 
 def master_of(made: Delivery) -> Any:
@@ -142,6 +142,48 @@ def test_a_pack_of_a_real_case_verifies_offline_and_outlives_a_withdrawal(studio
     later = pack_of(made)
     verdict = verifier.verify(packs.read(later), keyring.trust_root(), data)
     assert verdict.standing == "withdrawn"
+
+
+def test_a_pack_as_of_an_earlier_moment_says_how_things_stood_then(studio):
+    made, data = delivered(studio)
+    time.sleep(1.1)
+    before = timezone.now()
+    time.sleep(1.1)
+    withdraw(studio)
+    now = verifier.verify(packs.read(pack_of(made)), keyring.trust_root(), data)
+    assert now.standing == "withdrawn"
+    then = pack_of(made, at=before)
+    verdict = verifier.verify(packs.read(then), keyring.trust_root(), data)
+    assert verdict.standing == "in_force"
+    assert verdict.as_of == before.replace(microsecond=0)
+    for moment in (before - timedelta(hours=1), timezone.now() + timedelta(hours=1)):
+        assert pack_of(made, at=moment).code == "wrong_state"
+
+
+def test_a_pack_of_one_use_holds_its_report(studio):
+    made, _ = delivered(studio)
+    fields = {"medium": "photobook_ebook", "country": "JP", "first_day": timezone.localdate()}
+    report = used(made, by=reporter(studio), use=Use(**fields, quantity=3))
+    beyond = used(made, by=reporter(studio), use=Use(**{**fields, "medium": "ad_tv"}))
+    for row in (report, beyond):
+        assert isinstance(row, UseReport), row
+        packed = pack_of(made, use=row)
+        verdict = verifier.verify(packs.read(packed), keyring.trust_root())
+        assert verdict.use is not None
+        assert verdict.use["use_id"] == row.pk
+        assert verdict.use["outside"] == row.outside
+    earlier = report.reported_at - timedelta(seconds=2)
+    assert pack_of(made, use=report, at=earlier).code == "wrong_state"
+    exported = [row["data"] for row in logged() if row["type"] == "evidence.exported"]
+    assert [data["use_id"] for data in exported] == [report.pk, beyond.pk]
+
+
+def test_a_use_of_another_delivery_has_no_place_in_a_pack(studio):
+    made, _ = delivered(studio)
+    day = timezone.localdate()
+    report = used(made, by=reporter(studio), use=Use("photobook_ebook", "JP", day))
+    report.delivery_id = "dlv_" + "0" * 20
+    assert pack_of(made, use=report).code == "wrong_state"
 
 
 def test_a_pack_names_nobody(studio):

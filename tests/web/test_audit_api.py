@@ -94,6 +94,18 @@ def check_uses(studio, made):
     assert wrong.status_code == 422
     assert mallory(studio).post(address, use, content_type="application/json").status_code == 404
     assert UseReport.objects.count() == 1
+    check_evidence_of_a_use(client, made, UseReport.objects.get())
+
+
+def check_evidence_of_a_use(client, made, report):
+    address = f"/api/v1/deliveries/{made.pk}/evidence"
+    answer = client.get(address, {"use": report.pk})
+    verdict = verifier.verify(packs.read(answer.content), keyring.trust_root())
+    assert (verdict.use["use_id"], verdict.use["outside"]) == (report.pk, ["media"])
+    assert client.get(address, {"use": "use_" + "0" * 20}).status_code == 404
+    early = client.get(address, {"as_of": "2020-01-01T00:00:00Z"})
+    assert (early.status_code, early.json()["code"]) == (409, "wrong_state")
+    assert client.get(address, {"as_of": "yesterday"}).status_code == 422
 
 
 def test_the_command_traces_over_http(studio, live_server, tmp_path, capsys, settings):
