@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -35,6 +36,8 @@ from training.models import Delivery
 from training.services.datasets import dataset_manifest
 
 LOG_WAIT_S: Final = 10.0
+# The oldest list that a gate takes, and the clocks of both sides.
+_FRESH: Final = timedelta(seconds=settings.STATUS_MAX_AGE + 2 * core_tokens.SKEW_S)
 
 
 def pack_build(
@@ -42,7 +45,8 @@ def pack_build(
 ) -> bytes | Refusal:
     """The zipped pack of a delivery, or of one reported `use` of it, as of `at` (by default now).
 
-    (1) `at`, to the second, lies between what the pack is about and now, or `wrong_state`;
+    (1) `at`, to the second, lies between what the pack is about and the moment whose status list
+    no gate takes any more, or `wrong_state`;
     (2) every entry is under a signed checkpoint, or `registry_unreachable`; (3) the files, and a
     status list as of `at`; (4) the pack verifies; (5) `evidence.exported` is logged. Raises
     `StepError` when (4) fails: that is our defect, and such a pack does not leave. Call it outside
@@ -52,7 +56,10 @@ def pack_build(
     as_of = (at or now).replace(microsecond=0)
     if delivery.lora.job.admission is None:
         return Refusal("no_token", delivery.lora.job_id)
-    refusal = _untimely(delivery, use, as_of, now)  # (1)
+    # What is committed may not be in the log yet, so a list made from the log could call a token
+    # valid that has just been withdrawn. Only the rows say how things stand while a gate listens.
+    latest = now if at is None else now - _FRESH
+    refusal = _untimely(delivery, use, as_of, latest)  # (1)
     if refusal is not None:
         return refusal
     claims = _claims(delivery)
@@ -84,13 +91,13 @@ def pack_build(
 
 
 def _untimely(
-    delivery: Delivery, use: UseReport | None, as_of: datetime, now: datetime
+    delivery: Delivery, use: UseReport | None, as_of: datetime, latest: datetime
 ) -> Refusal | None:
     """Nothing is proved as of a moment to come, or before it was there."""
     if use is not None and use.delivery_id != delivery.pk:
         return Refusal("wrong_state", "a use of another delivery")
     made = delivery.created_at if use is None else use.reported_at
-    if not made.replace(microsecond=0) <= as_of <= now:
+    if not made.replace(microsecond=0) <= as_of <= latest:
         return Refusal("wrong_state", f"as of {as_of.isoformat()}")
     return None
 

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from audit.verifier import pack as packs
 from audit.verifier import verify as verifier
 from registry.core import vault as vault_core
 from registry.core.refusals import Refusal
+from registry.log import sequencer
 from registry.log.core import canonical, envelope
 from registry.log.models import Entry, Outbox
 from registry.models import Grant
@@ -144,7 +146,27 @@ def test_a_pack_of_a_real_case_verifies_offline_and_outlives_a_withdrawal(studio
     assert verdict.standing == "withdrawn"
 
 
-def test_a_pack_as_of_an_earlier_moment_says_how_things_stood_then(studio):
+def minutes_later(monkeypatch, minutes=2):
+    """The evidence service's clock, ahead of ours."""
+    ahead = timezone.now() + timedelta(minutes=minutes)
+    monkeypatch.setattr(evidence, "timezone", SimpleNamespace(now=lambda: ahead))
+
+
+def test_no_list_that_a_gate_would_take_is_made_from_the_log(studio):
+    """The sequencer stands still: the log does not tell of the withdrawal yet, the rows do."""
+    made, _ = delivered(studio)
+    while sequencer.sequence_once(sequencer.load_signers()):
+        continue
+    withdraw(studio)
+    time.sleep(1.1)
+    for ago in (0, 1, 30, 60):
+        moment = timezone.now() - timedelta(seconds=ago)
+        found = evidence.pack_build(delivery=made, at=moment)
+        assert isinstance(found, Refusal), ago
+        assert found.code == "wrong_state", ago
+
+
+def test_a_pack_as_of_an_earlier_moment_says_how_things_stood_then(studio, monkeypatch):
     made, data = delivered(studio)
     time.sleep(1.1)
     before = timezone.now()
@@ -152,6 +174,7 @@ def test_a_pack_as_of_an_earlier_moment_says_how_things_stood_then(studio):
     withdraw(studio)
     now = verifier.verify(packs.read(pack_of(made)), keyring.trust_root(), data)
     assert now.standing == "withdrawn"
+    minutes_later(monkeypatch)
     then = pack_of(made, at=before)
     verdict = verifier.verify(packs.read(then), keyring.trust_root(), data)
     assert verdict.standing == "in_force"
