@@ -127,7 +127,8 @@ class Walk:
             yield
         except VerificationError as error:
             raise self._failed(step, error.code, error.detail) from error
-        except ValueError as error:
+        # What a dishonest signer leaves out or misspells is a broken step, not a crash.
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise self._failed(step, "malformed", str(error)) from error
         self.done.append(step)
 

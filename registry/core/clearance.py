@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from registry.core.payload import Payload
 from registry.core.refusals import Refusal
 from registry.core.rights import BASES, RESERVED, Sheet
 
@@ -44,7 +45,7 @@ class Signer:
 
 
 @dataclass(frozen=True)
-class Copyright:
+class Copyright(Payload):
     """One holder's photographs on one basis: how many, and how many carry a machine-readable no."""
 
     holder: str
@@ -55,7 +56,7 @@ class Copyright:
 
 
 @dataclass(frozen=True)
-class WorkClearance:
+class WorkClearance(Payload):
     """One holder of one character, costume or work, and in how many photographs it is seen."""
 
     work: str
@@ -66,7 +67,7 @@ class WorkClearance:
 
 
 @dataclass(frozen=True)
-class BystanderClearance:
+class BystanderClearance(Payload):
     """One person beside the talents who may be seen, and in how many photographs."""
 
     party_id: str
@@ -74,7 +75,7 @@ class BystanderClearance:
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Payload):
     """A talent's part of a data set: in how many photographs, and that in permille of all."""
 
     talent: str
@@ -84,7 +85,7 @@ class Share:
 
 # Members may only be appended, with a default.
 @dataclass(frozen=True)
-class Clearances:
+class Clearances(Payload):
     """What a grant says about the rights in its photographs."""
 
     rights_digest: str = ""
@@ -95,37 +96,15 @@ class Clearances:
     masked: int = 0
     retouchers: tuple[str, ...] = ()
 
-    def to_payload(self) -> dict[str, Any]:
-        """The JSON object in a grant."""
-        return {
-            "rights_digest": self.rights_digest,
-            "copyright": [dict(vars(row)) for row in self.copyright],
-            "works": [{**vars(row), "kinds": list(row.kinds)} for row in self.works],
-            "bystanders": [dict(vars(row)) for row in self.bystanders],
-            "shares": [dict(vars(row)) for row in self.shares],
-            "masked": self.masked,
-            "retouchers": list(self.retouchers),
-        }
-
     @classmethod
-    def from_payload(cls, payload: Mapping[str, Any]) -> Clearances:
-        """Parse. Raises `KeyError`, `TypeError`; the grant compares the result with its bytes."""
-        found = cls(
-            rights_digest=payload["rights_digest"],
-            copyright=tuple(Copyright(**row) for row in payload["copyright"]),
-            works=tuple(
-                WorkClearance(**{**row, "kinds": tuple(row["kinds"])}) for row in payload["works"]
-            ),
-            bystanders=tuple(BystanderClearance(**row) for row in payload["bystanders"]),
-            shares=tuple(Share(**row) for row in payload["shares"]),
-            masked=payload["masked"],
-            retouchers=tuple(payload["retouchers"]),
-        )
+    def from_payload(cls, payload: Any) -> Clearances:
+        """Parse strictly. Raises `ValueError`; the grant compares the result with its bytes."""
+        found = super().from_payload(payload)
         rows = [*found.copyright, *found.works, *found.bystanders, *found.shares]
         counts = [v for row in rows for k, v in vars(row).items() if k in _COUNTS]
-        # `true` equals 1 here, and a count below nothing would balance another.
-        if any(type(n) is not int or n < 0 for n in (*counts, found.masked)):
-            raise TypeError("clearances: a count")
+        # A count below nothing would balance another.
+        if any(n < 0 for n in (*counts, found.masked)):
+            raise ValueError("clearances: a count")
         return found
 
 

@@ -20,6 +20,7 @@ from registry.core import clearance as clearance_rules
 from registry.core import clearance_words, licence_words, licences, wording
 from registry.core.clearance import Clearances
 from registry.core.licences import Conditions, Declared
+from registry.core.payload import Payload
 from registry.core.refusals import Refusal
 from registry.core.terms import Terms
 from registry.core.vocabulary import TEXT_LOCALES, TextLocale
@@ -37,8 +38,22 @@ CAPACITIES: Final = (
 )
 
 
+_WORDS: Final = (
+    "grant_id",
+    "request_id",
+    "mode",
+    "nonce",
+    "created_at",
+    "sign_by",
+    "dataset_root",
+    "curation_digest",
+    "licensee",
+    "fee_commitment",
+)
+
+
 @dataclass(frozen=True)
-class Party:
+class Party(Payload):
     """Somebody whose approval is needed, in one capacity, with the keys they enrolled themselves.
 
     `subject` is the talent for whom an officer, guardian or estate speaks, or the party itself.
@@ -55,7 +70,7 @@ class Party:
 
 
 @dataclass(frozen=True)
-class BaseModel:
+class BaseModel(Payload):
     """A base model as the grant names it: by digest, with the licence text's own digest.
 
     `revision` is the catalogue's record of the licence as it was read, `parts_sha256` commits to
@@ -73,28 +88,9 @@ class BaseModel:
     conditions: Conditions = licences.NOTHING_ASKED
     declared: Declared = licences.NOTHING_DECLARED
 
-    def to_payload(self) -> dict[str, Any]:
-        """The JSON object in the grant."""
-        return {
-            **vars(self),
-            "conditions": self.conditions.to_payload(),
-            "declared": self.declared.to_payload(),
-        }
-
-    @classmethod
-    def from_payload(cls, payload: Mapping[str, Any]) -> BaseModel:
-        """Parse. Raises `KeyError`, `TypeError` or `ValueError`."""
-        return cls(
-            **{
-                **payload,
-                "conditions": Conditions.from_payload(payload["conditions"]),
-                "declared": Declared.from_payload(payload["declared"]),
-            }
-        )
-
 
 @dataclass(frozen=True)
-class RecipeLimits:
+class RecipeLimits(Payload):
     """The most a run may do under the grant."""
 
     method: str = "lora"
@@ -103,7 +99,8 @@ class RecipeLimits:
     max_resolution: int = 1024
 
 
-# Members may only be appended, with a default; anything else needs "kyodaku/grant/v2".
+# Members may only be appended; anything else needs "kyodaku/grant/v2". Every member is part of the
+# bytes that were signed, so a grant without one of them is none.
 @dataclass(frozen=True)
 class Grant:
     """What people sign. All digests are lower-case hex, all times ISO 8601 in UTC."""
@@ -170,28 +167,28 @@ class Grant:
                 nonce=payload["nonce"],
                 created_at=payload["created_at"],
                 sign_by=payload["sign_by"],
-                parties=tuple(
-                    Party(**{**party, "keys": tuple(party["keys"])}) for party in payload["parties"]
-                ),
+                parties=tuple(Party.from_payload(party) for party in payload["parties"]),
                 dataset_root=dataset["root"],
                 dataset_count=dataset["count"],
                 dataset_bytes=dataset["bytes"],
                 curation_digest=payload["curation_digest"],
                 base_models=tuple(BaseModel.from_payload(b) for b in payload["base_models"]),
                 terms=Terms.from_payload(payload["terms"]),
-                recipe_limits=RecipeLimits(**payload["recipe_limits"]),
+                recipe_limits=RecipeLimits.from_payload(payload["recipe_limits"]),
                 max_runs=payload["max_runs"],
                 licensee=payload["licensee"],
                 fee_commitment=payload["fee_commitment"],
                 text_sha256=dict(payload["text_sha256"]),
                 clearances=Clearances.from_payload(payload["clearances"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a grant: {error}") from error
-        numbers = [grant.dataset_count, grant.dataset_bytes, grant.max_runs]
-        numbers += [v for k, v in vars(grant.recipe_limits).items() if k != "method"]
+        numbers = (grant.dataset_count, grant.dataset_bytes, grant.max_runs)
+        words = [vars(grant)[name] for name in _WORDS]
+        words += [word for pair in grant.text_sha256.items() for word in pair]
+        typed = all(type(n) is int for n in numbers) and all(type(w) is str for w in words)
         # A member that the parser dropped would be signed but not enforced; `true` equals 1 here.
-        if grant.to_payload() != payload or any(type(n) is not int for n in numbers):
+        if not typed or grant.to_payload() != payload:
             raise ValueError("not a grant: unknown or ill-typed member")
         # The digest of what was just found to be the same, so that it is not written out again.
         vars(grant)["_digest"] = canonical.digest(FORMAT, payload)

@@ -13,11 +13,12 @@ decide again without a catalogue.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final
 
+from registry.core.payload import Payload
 from registry.core.refusals import Refusal
 from registry.core.terms import Terms
 from registry.core.vocabulary import WORLDWIDE
@@ -65,63 +66,10 @@ CODES: Final = frozenset(
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
-_T = TypeVar("_T", bound="_Payload")
-
-
-class _Payload:
-    """Strict JSON for the flat frozen dataclasses below."""
-
-    def to_payload(self) -> dict[str, Any]:
-        """The JSON object: strings, integers, booleans, arrays and objects only."""
-        return {name: _plain(getattr(self, name)) for name in _hints(type(self))}
-
-    @classmethod
-    def from_payload(cls: type[_T], payload: Any) -> _T:
-        """Parse strictly. Raises `ValueError` for an unknown, missing or ill-typed member."""
-        if not isinstance(payload, Mapping):
-            raise ValueError(f"{cls.__name__}: an object is needed")
-        hints = _hints(cls)
-        unknown = sorted(set(payload) - set(hints))
-        if unknown:
-            raise ValueError(f"unknown member: {unknown[0]}")
-        try:
-            return cls(**{name: _typed(name, hints[name], payload[name]) for name in payload})
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-
-
-_HINTS: dict[type, dict[str, Any]] = {}
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    """The members of a dataclass and their types, in order; looked up once, because it is slow."""
-    if cls not in _HINTS:
-        _HINTS[cls] = get_type_hints(cls)
-    return _HINTS[cls]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value.to_payload() if isinstance(value, _Payload) else value
-
-
-def _typed(name: str, kind: Any, value: Any) -> Any:
-    if type(value) is kind:
-        return value
-    if get_origin(kind) is tuple:
-        (item, _) = get_args(kind)
-        if not isinstance(value, list):
-            raise ValueError(f"{name}: a list is needed")
-        return tuple(_typed(name, item, entry) for entry in value)
-    if isinstance(kind, type) and issubclass(kind, _Payload):
-        return kind.from_payload(value)
-    # bool is an int in Python; an amount of `true` is a mistake, not one.
-    raise ValueError(f"{name}: {kind.__name__} is needed")
 
 
 @dataclass(frozen=True, order=True)
-class Limit(_Payload):
+class Limit(Payload):
     """A licence's threshold: free below `amount` of `measure`, counted over `scope` and `period`.
 
     `currency` is ISO 4217 for revenue and empty for users.
@@ -135,7 +83,7 @@ class Limit(_Payload):
 
 
 @dataclass(frozen=True, order=True)
-class Amount(_Payload):
+class Amount(Payload):
     """What a licensee declared on a day: that `measure` stays below a round figure."""
 
     measure: str
@@ -145,7 +93,7 @@ class Amount(_Payload):
 
 
 @dataclass(frozen=True)
-class Declared(_Payload):
+class Declared(Payload):
     """What the licensee declared for the licences' sake: bands, and licences registered for."""
 
     amounts: tuple[Amount, ...] = ()
@@ -156,7 +104,7 @@ NOTHING_DECLARED: Final = Declared()
 
 
 @dataclass(frozen=True)
-class Facts(_Payload):
+class Facts(Payload):
     """One model's licence as somebody read it on a day. New members go last, with a default.
 
     `licence_id` is an SPDX identifier or a LicenseRef; `licence_sha256` the text's SHA-256, empty
@@ -245,7 +193,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Conditions(_Payload):
+class Conditions(Payload):
     """Everything that a base and its parts ask, combined; it stands in the grant.
 
     Tuples are sorted and without doubles. `unreviewed` names parts on whose facts commercial use

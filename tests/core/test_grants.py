@@ -137,3 +137,31 @@ def test_every_right_needs_its_party(party):
 def test_an_independent_talent_says_so_herself():
     alice = replace(PARTIES[0], authority="self")
     assert codes(replace(GRANT, parties=(alice, PARTIES[2]))) == []
+
+
+def lists(value, path=()):
+    """Every list of the payload."""
+    if isinstance(value, dict):
+        return [p for name in value for p in lists(value[name], (*path, name))]
+    return [path] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize("wrong", [None, [], {}, [[]], 1.5, True, 7, "word", {"a": []}])
+def test_a_member_of_another_type_is_refused_and_crashes_nothing(wrong):
+    """A receipt's grant comes from whoever sends it; the rules read it before the log is asked."""
+    payload = GRANT.to_payload()
+    for path in (*paths(payload), *lists(payload)):
+        broken = copy.deepcopy(payload)
+        place = broken
+        for key in path[:-1]:
+            place = place[key]
+        if type(place[path[-1]]) is type(wrong):
+            continue
+        place[path[-1]] = wrong
+        try:
+            found = Grant.from_payload(broken)
+        except ValueError:
+            continue
+        # Dates and amounts that are not set are null in the terms; nothing else may be odd.
+        assert path[0] == "terms", path
+        assert isinstance(grants.check(found, at=NOW), list)

@@ -22,7 +22,7 @@ from audit import cli
 from audit.verifier import pack as packs
 from audit.verifier import verify as verifier
 from audit.verifier.history import NEEDED
-from audit.verifier.steps import STEPS, StepError
+from audit.verifier.steps import STEPS, StepError, Walk
 from registry.core import status_list
 from registry.log.core import canonical, keys
 from registry.log.core.checkpoint import LogSigners, cosign_ed25519, parse_body, parse_note
@@ -727,3 +727,19 @@ def test_the_command_says_whether_the_use_was_covered(lang, outside, tmp_path, c
     assert ("media, end" in said) is bool(outside)
     assert cli.main([*words, "--json"]) == cli.OK
     assert json.loads(capsys.readouterr().out)["use"]["outside"] == outside
+
+
+@pytest.mark.parametrize(
+    "broken", [KeyError("pictures"), TypeError("naive"), IndexError(0), AttributeError("get")]
+)
+def test_what_a_dishonest_signer_misspells_is_a_broken_step(broken):
+    walk = Walk({})
+    with pytest.raises(StepError) as caught, walk.step("curation", "curation.json"):
+        raise broken
+    assert (caught.value.name, caught.value.code) == ("curation", "malformed")
+
+
+def test_a_step_that_reads_what_it_does_not_cover_is_our_defect():
+    walk = Walk({"grant.json": b"{}"})
+    with pytest.raises(LookupError), walk.step("curation", "curation.json"):
+        walk.bytes("grant.json")
