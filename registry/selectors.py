@@ -96,8 +96,11 @@ def access_request(*, person: Person, request_id: str) -> TrainingRequest:
 
 
 def access_own_request(*, person: Person, request_id: str) -> TrainingRequest:
-    """The request, if this person acts for the company that asks; or Http404."""
-    requester = organisations_of(person)
+    """The request, if this person may ask for the company that asks; or Http404.
+
+    For what the asking side does. A seat that only looks (a viewer, an accountant) does nothing.
+    """
+    requester = organisations_of(person, "ask")
     return _one(requests_for(person).filter(id=request_id, requester__in=requester))
 
 

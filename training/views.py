@@ -77,7 +77,7 @@ def request_detail(request: HttpRequest, person: Person, request_id: str) -> Htt
     row = registry.access_request(person=person, request_id=request_id)
     by = ("photo_copyright", "work_rights", "bystander", "estate")
     context = _case(person, row, by)
-    own = registry.organisations_of(person).filter(pk=row.requester_id).exists()
+    own = registry.organisations_of(person, "ask").filter(pk=row.requester_id).exists()
     context |= {"own": own, "jobs": selectors.jobs_of(row)}
     context["sitters"] = list(row.talents.select_related("person")) if own else []
     return render(request, "training/request_detail.html", context)
@@ -358,7 +358,7 @@ def job_live(request: HttpRequest, person: Person, job_id: str) -> HttpResponse:
 def _job(person: Person, row: TrainingJob) -> dict[str, Any]:
     lora = Lora.objects.filter(job=row).first()
     copies = lora.deliveries.select_related("recipient").order_by("created_at") if lora else []
-    own = registry.organisations_of(person).filter(pk=row.request.requester_id).exists()
+    own = registry.organisations_of(person, "ask").filter(pk=row.request.requester_id).exists()
     holds = lora is not None and lora.state == Lora.State.SEALED and row.grant.state == "active"
     return {
         "job": row,
@@ -391,7 +391,7 @@ def _outputs(person: Person, lora: Lora) -> dict[str, Any]:
 def _may_see_samples(person: Person, lora: Lora) -> bool:
     """Those whose pictures they come from, who decide, and who asked for them."""
     row = lora.job.request
-    own = registry.organisations_of(person).filter(pk=row.requester_id).exists()
+    own = registry.organisations_of(person, "pictures").filter(pk=row.requester_id).exists()
     seen = own or bool(outputs.capacities(lora, person)) or registry.may_see_pictures(person, row)
     return bool(lora.samples_object) and seen and selectors.pictures_readable(row)
 

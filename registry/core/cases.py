@@ -73,9 +73,12 @@ PENDING: Final = frozenset({"asked", "opened", "unreachable"})
 # Who may end a grant without a reason, at any time, with no veto of anybody.
 MAY_WITHDRAW: Final = frozenset({"talent", "guardian", "estate"})
 # Whoever works for the one who asks, or worked on the pictures, answers in none of these; whoever
-# filed the request, only for photographs of their own.
-NOT_BY_THEIR_SIDE: Final = frozenset({"talent", "guardian", "agency_officer", "estate"})
-NOT_BY_REQUESTER: Final = NOT_BY_THEIR_SIDE | {"work_rights", "bystander"}
+# filed the request, only for photographs of their own. A colleague named as bystander would clear
+# a stranger's face; a colleague who really stands there is masked.
+NOT_BY_THEIR_SIDE: Final = frozenset(
+    {"talent", "guardian", "agency_officer", "estate", "bystander"}
+)
+NOT_BY_REQUESTER: Final = NOT_BY_THEIR_SIDE | {"work_rights"}
 # Who gets time to think before a yes counts; a no always counts at once.
 COOLED: Final = frozenset({"talent", "guardian", "estate"})
 

@@ -260,7 +260,7 @@ def offers(request: TrainingRequest) -> Sequence[Lane]:
 
 
 def _requester(request: TrainingRequest, by: Person) -> None:
-    if not selectors.organisations_of(by).filter(id=request.requester_id).exists():
+    if not selectors.organisations_of(by, "ask").filter(id=request.requester_id).exists():
         raise PermissionDenied
 
 

@@ -45,7 +45,7 @@ def stage_name_change(
         return reading
     if isinstance(latin, Problem):
         return latin
-    Talent.objects.select_for_update().get(id=talent.id)
+    Talent.objects.select_for_update(no_key=True).get(id=talent.id)
     old = StageName.objects.filter(talent=talent, ended_on__isnull=True).first()
     if old is not None:
         if old.begun_on >= begun_on:

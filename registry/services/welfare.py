@@ -161,7 +161,7 @@ def emergency_stop(*, person: Person, at: datetime | None = None) -> Refusal | l
     nothing new is minted. Returns the grants held now. `wrong_state` for somebody who is no talent.
     """
     at = at or timezone.now()
-    talent = Talent.objects.select_for_update().filter(person=person).first()
+    talent = Talent.objects.select_for_update(no_key=True).filter(person=person).first()
     if talent is None:
         return Refusal("wrong_state", "only a talent has this")
     if not EmergencyStop.objects.filter(talent=talent, lifted_at__isnull=True).exists():
@@ -246,7 +246,7 @@ def emergency_lift(*, person: Person, at: datetime | None = None) -> Refusal | l
     The caller has checked a key of hers: going on is a yes, and only a key says yes.
     """
     at = at or timezone.now()
-    talent = Talent.objects.select_for_update().filter(person=person).first()
+    talent = Talent.objects.select_for_update(no_key=True).filter(person=person).first()
     rows = EmergencyStop.objects.filter(talent=talent, lifted_at__isnull=True)
     if talent is None or rows.update(lifted_at=at) == 0:
         return Refusal("wrong_state", "nothing is stopped")

@@ -49,7 +49,7 @@ def wishes_set(
     anybody else.
     """
     at = at or timezone.now()
-    row = Talent.objects.select_for_update(of=("self",)).get(id=talent.id)
+    row = Talent.objects.select_for_update(of=("self",), no_key=True).get(id=talent.id)
     # (1)
     herself = row.person_id == by.id
     if not herself and not _speaks_for(by, row, at):

@@ -70,7 +70,7 @@ def remind(request: HttpRequest, person: Person) -> HttpResponse:
     """Remind everybody who has not answered in the cases chosen; never more than twice in all."""
     ids = request.POST.getlist("request")[:200]
     seen = selectors.agency_requests(person) | selectors.requests_for(person).filter(
-        requester__in=selectors.organisations_of(person)
+        requester__in=selectors.organisations_of(person, "ask")
     )
     waiting = Lane.objects.filter(
         grant__request__in=seen.filter(id__in=ids).values("id"),
@@ -91,10 +91,12 @@ def resend(request: HttpRequest, person: Person, letter_id: str) -> HttpResponse
     if letter is None or letter.request is None:
         raise Http404
     row = selectors.access_request(person=person, request_id=letter.request.id)
+    mine = selectors.organisations_of(person, "ask").filter(id=row.requester_id).exists()
+    if not mine and not selectors.agency_requests(person).filter(id=row.id).exists():
+        raise Http404
     done = letters.letter_again(letter=letter)
     if isinstance(done, Refusal):
         tell(request, done)
-    mine = selectors.organisations_of(person).filter(id=row.requester_id).exists()
     return redirect("request-detail" if mine else "agency-request", request_id=row.id)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from registry import selectors
 from registry.core.refusals import Refusal
 from registry.models import Approval, Grant, Lane
+from registry.services import parties
 from registry.services import rights as records
 from tests.services.cases import codes, filled, newcomer, sealed, solo, staff
 from tests.services.sitters import PLACES, Sitters, sitting
@@ -194,6 +195,22 @@ def test_a22_a_bystander_who_agrees_is_a_party(studio):
     assert isinstance(passer.approve(grant, "bystander"), Approval)
     grant.refresh_from_db()
     assert grant.state == "active"
+
+
+def test_a22_a_colleague_of_the_requester_clears_nobodys_face(studio):
+    """The asking side names one of its own as the stranger in the picture."""
+    dataset = filled(studio, studio.request, [*solo(4), sitting(50, 0, 3)])
+    colleague = human("colleague")
+    colleague.enrol()
+    studio.declare(
+        dataset,
+        dataset.pictures.all()[4],
+        bystanders=[{"person": colleague.person.pk, "box": SMALL}],
+    )
+    grant = sealed(studio, dataset)
+    assert isinstance(grant, Grant), grant
+    parties.membership_add(person=colleague.person, organisation=studio.world.studio, role="viewer")
+    assert colleague.approve(grant, "bystander").code == "self_approval"
 
 
 def test_a22_a_second_sitter_is_no_bystander(studio):

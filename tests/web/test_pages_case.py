@@ -19,7 +19,7 @@ from registry import selectors
 from registry.core.narrowing import scope_items
 from registry.log.models import Outbox
 from registry.models import Approval, Grant, Lane, Letter, PrivateNote, Question
-from registry.services import answers, mailing, welfare
+from registry.services import answers, links, mailing, welfare
 from tests.services.conftest import _keys, live, world
 from tests.services.studio import Studio
 from tests.web.pages import as_, login, text
@@ -463,6 +463,15 @@ def test_after_the_scanner_the_person_still_can(mailed):
     assert "Type the six digits" in text(wrong)
     done = client.post(f"{path}/{grant.id}/refuse", {"form": form, "code": f" {code} "})
     assert "You declined" in text(done)
+    assert state(grant) == "refused"
+
+
+def test_a_link_says_no_in_the_capacity_that_is_still_open(world, mailed):
+    """Somebody with two capacities has answered in one; one no ends the grant all the same."""
+    grant, _given, _path, _code = mailed
+    alice = world.alice.person
+    Lane.objects.filter(grant=grant, by="agency_officer").update(person=alice, state="signed")
+    assert links._act(alice, grant, "refuse", "", timezone.now()) is None
     assert state(grant) == "refused"
 
 
