@@ -66,8 +66,9 @@ def seats_on(day: date) -> QuerySet[Membership]:
 def requests_for(person: Person) -> QuerySet[TrainingRequest]:
     """Every request that a person may see, newest first.
 
-    As the asking or licensed company, as talent, as copyright holder, as a party of a grant, or as
-    staff of the agency that represents a talent in it now or was asked in it.
+    As the asking or licensed company, as talent or who speaks for one today, as copyright holder,
+    as a party of a grant, or as staff of the agency that represents a talent in it now or was asked
+    in it.
     """
     mine = organisations_of(person)
     asked = Lane.objects.filter(person=person).values("grant__request")
@@ -80,6 +81,7 @@ def requests_for(person: Person) -> QuerySet[TrainingRequest]:
             | Q(licensee__in=mine)
             | Q(copyright_holder=person)
             | Q(talents__person=person)
+            | Q(talents__in=charges_of(person, _today()))
             | Q(talents__representations__in=today)
             | Q(id__in=asked)
             | Q(id__in=by_authority)
@@ -132,9 +134,15 @@ def lanes_open_to(person: Person) -> QuerySet[Lane]:
 
 
 def consents_of(person: Person) -> QuerySet[Lane]:
-    """What this person agreed to as talent, guardian or estate, newest first, ended ones too."""
+    """What this person agreed to as talent, guardian or estate, newest first, ended ones too.
+
+    And what the talents agreed to for whom the person speaks today without having been asked.
+    """
+    own = Lane.objects.filter(person=person, by__in=MAY_WITHDRAW)
+    taken_over = Lane.objects.filter(by="talent", subject__in=charges_of(person, _today()))
+    taken_over = taken_over.exclude(grant__in=own.values("grant"))
     return (
-        Lane.objects.filter(person=person, by__in=MAY_WITHDRAW)
+        Lane.objects.filter(Q(id__in=own.values("id")) | Q(id__in=taken_over.values("id")))
         .exclude(state__in=PENDING)
         .select_related("grant__request__requester", "grant__request__licensee")
         .order_by("-decided_at", "id")
@@ -220,6 +228,30 @@ def estates_on(talent: Talent, day: date) -> list[Estate]:
     found = talent.estates.filter(begun_on__lte=day, checked_on__lte=day)
     found = found.filter(Q(ended_on__isnull=True) | Q(ended_on__gte=day))
     return list(found.select_related("person").order_by("id"))
+
+
+def charges_of(person: Person, day: date) -> list[str]:
+    """The talents for whom a person speaks on a day: minors in their care, estates in their hands.
+
+    Whoever takes over from a guardian, or from a talent who has died, was no party of what was
+    signed before; what is signed is theirs to read and to end all the same.
+    """
+    counts = Q(begun_on__lte=day, checked_on__lte=day)
+    counts &= Q(ended_on__isnull=True) | Q(ended_on__gte=day)
+    guards = Guardianship.objects.filter(counts, person=person).select_related("talent")
+    minors = {row.talent_id for row in guards if row.talent.is_minor(day)}
+    estates = Estate.objects.filter(counts, person=person, talent__died_on__lte=day)
+    return sorted(minors | set(estates.values_list("talent_id", flat=True)))
+
+
+def speaks_as(person: Person, request: TrainingRequest, day: date) -> str | None:
+    """In which capacity a person speaks for a talent of a request on a day, and so may end it."""
+    if request.talents.filter(person=person).exists():
+        return "talent"
+    talent = request.talents.filter(id__in=charges_of(person, day)).order_by("id").first()
+    if talent is None:
+        return None
+    return "guardian" if talent.died_on is None or talent.died_on > day else "estate"
 
 
 def standing_on(talent: Talent, day: date) -> Standing:
@@ -408,8 +440,9 @@ def agency_requests(person: Person, power: str = "view") -> QuerySet[TrainingReq
 
 
 def may_see_pictures(person: Person, request: TrainingRequest) -> bool:
-    """The talent, those who were asked to sign for the talent, and staff of the talent's agency."""
-    talent = request.talents.filter(person=person).exists()
+    """The talent and who speaks for her today, those who were asked to sign for her, and staff of
+    her agency."""
+    talent = speaks_as(person, request, _today()) is not None
     by = (*MAY_WITHDRAW, "agency_officer")
     asked = Lane.objects.filter(grant__request=request, person=person, by__in=by).exists()
     return talent or asked or agency_requests(person, "pictures").filter(id=request.id).exists()
@@ -434,6 +467,7 @@ def hidden_talents(person: Person, request: TrainingRequest) -> frozenset[str]:
             representations__in=represented.filter(period__contains=_today())
         ).values_list("id", flat=True),
         *speaks.values_list("subject", flat=True),
+        *charges_of(person, _today()),
         *lanes.filter(authority__in=represented.values("id")).values_list("subject", flat=True),
     }
     return everybody - own

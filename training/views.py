@@ -22,6 +22,7 @@ from registry import selectors as registry
 from registry.core import clearance
 from registry.core.cases import MAY_WITHDRAW, PENDING
 from registry.core.refusals import Refusal
+from registry.core.requests import jst_day
 from registry.core.terms import Terms
 from registry.core.vocabulary import CATEGORIES, label
 from registry.models import Grant, Lane, ModelRecord, Person, TrainingRequest
@@ -65,7 +66,8 @@ def my_request(request: HttpRequest, person: Person, request_id: str) -> HttpRes
     """T2 and T3, on a phone: what is allowed, what is not, the pictures, yes or no."""
     row = registry.access_request(person=person, request_id=request_id)
     lanes = Lane.objects.filter(grant__request=row, person=person, by__in=MAY_WITHDRAW)
-    if not lanes.exists() and not row.talents.filter(person=person).exists():
+    today = jst_day(timezone.now())
+    if not lanes.exists() and registry.speaks_as(person, row, today) is None:
         raise Http404
     return render(request, "training/my_request.html", _case(person, row, tuple(MAY_WITHDRAW)))
 
@@ -81,6 +83,14 @@ def request_detail(request: HttpRequest, person: Person, request_id: str) -> Htt
     context |= {"own": own, "jobs": selectors.jobs_of(row)}
     context["sitters"] = list(row.talents.select_related("person")) if own else []
     return render(request, "training/request_detail.html", context)
+
+
+def _may_withdraw(person: Person, row: TrainingRequest, mine: Sequence[Lane]) -> bool:
+    """Who signed for the talent, and who speaks for her today without having been asked."""
+    own = [lane for lane in mine if lane.by in MAY_WITHDRAW]
+    if own:
+        return any(lane.state == Lane.State.SIGNED for lane in own)
+    return registry.speaks_as(person, row, jst_day(timezone.now())) is not None
 
 
 def _case(person: Person, row: TrainingRequest, by: Sequence[str]) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def _case(person: Person, row: TrainingRequest, by: Sequence[str]) -> dict[str, 
         "lanes": lanes,
         "lane": lane,
         "answered": next((x for x in mine if x.state not in PENDING), None),
-        "may_withdraw": any(x.state == Lane.State.SIGNED and x.by in MAY_WITHDRAW for x in mine)
+        "may_withdraw": _may_withdraw(person, row, mine)
         and grant is not None
         and grant.state in ("asking", "active", "paused"),
         "has_key": registry.credentials_of(person).exists(),

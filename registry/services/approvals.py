@@ -375,9 +375,10 @@ def approval_withdraw(
     pressed: bool = False,
     at: datetime | None = None,
 ) -> Refusal | None:
-    """Withdraw consent: a talent or guardian, at any time, for no reason, without a veto.
+    """Withdraw consent: a talent or who speaks for her, at any time, for no reason, without a veto.
 
-    One transaction: (1) it is the person's own consent; (2) the grant ends and every token of it
+    One transaction: (1) it is the person's own consent, or that of a talent for whom they speak
+    today, though they signed nothing; (2) the grant ends and every token of it
     reads `withdrawn`; (3) the key shares are destroyed, so the pictures never open again; (4) the
     log tells it. A grant that ended otherwise (its term, a refusal) keeps that state, and the
     pictures go all the same. None: it is done, also when it was done before.
@@ -387,10 +388,12 @@ def approval_withdraw(
     # (1)
     own = Lane.objects.filter(grant=row, person=person, by__in=cases.MAY_WITHDRAW)
     by = own.order_by("by").values_list("by", flat=True).first()
+    by = by or selectors.speaks_as(person, row.request, jst_day(at))
     if by is None:
-        return Refusal("wrong_state", "only the talent or a guardian withdraws")
+        return Refusal("wrong_state", "only the talent or who speaks for her withdraws")
     welfare.note(row, person, by, pressed=pressed, reason=reason, at=at)
-    if row.state == "withdrawn" or not own.exclude(state=Lane.State.WITHDRAWN).exists():
+    done = own.exists() and not own.exclude(state=Lane.State.WITHDRAWN).exists()
+    if row.state == "withdrawn" or done:
         return None
     # (2)
     ended = move(row, "withdrawn", at=at)
@@ -402,7 +405,9 @@ def approval_withdraw(
     request_move(row.request, "withdrawn")
     lanes.move(own, "withdrawn", reason=reason if share_reason else "", decided_at=at)
     # (3)
-    vault.shares_shred(request=row.request, at=at)
+    shredded = vault.shares_shred(request=row.request, at=at)
+    if not (ended or shredded or own.exists()):
+        return None  # no lane tells that they did it before; that nothing was left to end does
     # (4)
     append(
         "approval.withdrawn",

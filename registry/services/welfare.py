@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from webauthn import (
     generate_authentication_options,
@@ -27,7 +27,9 @@ from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
 
 from registry import selectors
+from registry.core import cases
 from registry.core.refusals import Refusal
+from registry.core.requests import jst_day
 from registry.log.append import append
 from registry.log.core import canonical
 from registry.log.core.errors import VerificationError
@@ -46,8 +48,8 @@ from registry.services import keyring
 from registry.services.grants import grant_pause, grant_resume, lock
 from registry.services.parties import challenge_take
 
-# Capacities whose words are for the platform alone.
-PRIVATE: Final = frozenset({"talent", "guardian"})
+# Capacities whose words are for the platform alone: those that speak as, or for, the talent.
+PRIVATE: Final = cases.MAY_WITHDRAW
 STOP: Final = "talent_stop"
 LIFT_WITHIN: Final = timedelta(minutes=10)
 
@@ -67,9 +69,15 @@ def note(
     """
     if by not in PRIVATE:
         return
-    for lane in Lane.objects.filter(grant=grant, person=person, by=by).order_by("id"):
+    lanes = Lane.objects.filter(grant=grant, person=person, by=by).order_by("id")
+    about: list[tuple[str, Lane | None]] = [(lane.subject, lane) for lane in lanes]
+    if not about:  # who speaks for her today was asked in no lane
+        charges = selectors.charges_of(person, jst_day(at))
+        talents = grant.request.talents.filter(Q(person=person) | Q(id__in=charges))
+        about = [(talent.id, None) for talent in talents.order_by("id")]
+    for talent_id, lane in about:
         PrivateNote.objects.create(
-            talent_id=lane.subject, person=person, lane=lane, reason=reason, pressed=pressed, at=at
+            talent_id=talent_id, person=person, lane=lane, reason=reason, pressed=pressed, at=at
         )
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from registry import selectors
 from registry.core.cases import LIVE_GRANT, MAY_WITHDRAW
 from registry.core.refusals import Refusal
+from registry.core.requests import jst_day
 from registry.core.terms import Terms
 from registry.core.vocabulary import label
 from registry.forms import DeclineForm, RefuseForm, WithdrawForm
@@ -81,7 +83,9 @@ def withdraw(request: HttpRequest, person: Person, grant_id: str) -> HttpRespons
 def _own(person: Person, grant_id: str) -> Grant:
     """A grant in which this person may withdraw; or Http404."""
     grant = selectors.access_grant(person=person, grant_id=grant_id)
-    if not Lane.objects.filter(grant=grant, person=person, by__in=MAY_WITHDRAW).exists():
+    lanes = Lane.objects.filter(grant=grant, person=person, by__in=MAY_WITHDRAW)
+    today = jst_day(timezone.now())
+    if not lanes.exists() and selectors.speaks_as(person, grant.request, today) is None:
         raise Http404
     return grant
 
