@@ -152,7 +152,10 @@ class Tab:
         return session
 
     def look(self, name):
-        """The page fits its window and complained of nothing."""
+        """The page fits its window and complained of nothing. A click returns before the page
+        that it leads to is there, so wait for a whole one."""
+        self.page.wait_for_load_state("load")
+        self.page.locator("main").first.wait_for()
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert self.page.evaluate(wide) <= 0, f"{name} scrolls sideways at {self.size}"
         assert self.page.evaluate(SMALL) == [], f"{name}: targets under 24 px at {self.size}"

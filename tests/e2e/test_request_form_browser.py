@@ -30,6 +30,7 @@ def test_charlie_files_a_request_on_a_phone_and_a_desk(browser, live_server, stu
         page = tab.page
         tab.open("/requests/")
         page.locator("main a.button").first.click()
+        page.wait_for_url("**/requests/new")
         tab.look("request-new")
         page.locator("main form button").first.click()
         page.wait_for_url("**/who")
