@@ -1,7 +1,10 @@
 """Approvals: a person's own key over the digest of the grant.
 
-Stage 2 of the flow. An approval is a WebAuthn assertion whose challenge is the grant digest, stored
-whole with the COSE key, so that anyone can verify it again for ever without our database. A link, a
+Stage 2 of the flow. An approval is a WebAuthn assertion whose challenge is the digest of
+`{grant_digest, party_id, by, ticks, nonce}`, stored whole with the COSE key, so that anyone can
+verify it again for ever without our database. The capacity and the ticks are signed because one
+signature must not stand for another role or for an item that was never ticked; the nonce, because
+with the grant digest alone a key could be made to sign before the time to think is over. A link, a
 code or a session can open, ask, refuse and withdraw; only a key can approve.
 """
 
@@ -12,14 +15,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from registry.core import assertion
+from registry.core import assertion, cases
 from registry.core.grants import Grant, Party
 from registry.core.refusals import Refusal
+from registry.core.terms import missing_ticks
 from registry.core.trust import TrustRoot
 from registry.log.core import canonical
 from registry.log.core.errors import VerificationError
 
-FORMAT: Final = "kyodaku/approval/v1"
+FORMAT: Final = "kyodaku/approval/v2"
+# Its own context: what a key signed here is a challenge and never the approval around it.
+CHALLENGE: Final = "kyodaku/approval-challenge/v2"
 # A software authenticator of the test mode says so; a live trust root refuses it.
 TEST_ASSURANCE: Final = "test"
 PASSKEY_ASSURANCE: Final = "passkey"
@@ -27,12 +33,18 @@ PASSKEY_ASSURANCE: Final = "passkey"
 
 @dataclass(frozen=True)
 class Approval:
-    """One party's signature in one capacity. Binary members are base64url without padding."""
+    """One party's signature in one capacity. Binary members are base64url without padding.
+
+    `ticks` are the explicit items that were ticked one by one, sorted; `nonce` is what the registry
+    drew when this person, at that moment, was allowed to sign.
+    """
 
     approval_id: str
     by: str
     party_id: str
     grant_digest: str
+    ticks: tuple[str, ...]
+    nonce: str
     asserted_at: str
     credential_id: str
     cose_key: str
@@ -42,24 +54,51 @@ class Approval:
 
     def to_payload(self) -> dict[str, Any]:
         """The JSON object stored, logged by digest and carried in tokens."""
-        return {"format": FORMAT, **vars(self)}
+        return {"format": FORMAT, **vars(self), "ticks": list(self.ticks)}
 
     @classmethod
     def from_payload(cls, payload: Any) -> Approval:
         """Parse strictly. Raises `ValueError`."""
         if not isinstance(payload, dict) or payload.get("format") != FORMAT:
             raise ValueError("not an approval of format " + FORMAT)
-        members = {k: v for k, v in payload.items() if k != "format"}
+        members = {k: v for k, v in payload.items() if k not in ("format", "ticks")}
+        ticks = payload.get("ticks")
         if set(map(type, members.values())) != {str}:
-            raise ValueError("not an approval: every member is a string")
+            raise ValueError("not an approval: every member but the ticks is a string")
+        if type(ticks) is not list or not set(map(type, ticks)) <= {str}:
+            raise ValueError("not an approval: ticks are a list of words")
+        if ticks != sorted(set(ticks)):  # one spelling of what was signed
+            raise ValueError("not an approval: ticks are sorted, each once")
         try:
-            return cls(**members)
+            return cls(**members, ticks=tuple(ticks))
         except TypeError as error:
             raise ValueError(f"not an approval: {error}") from error
+
+    def challenge(self) -> bytes:
+        """The 32 bytes that the key signed, from what this approval says."""
+        return challenge(
+            self.grant_digest,
+            party_id=self.party_id,
+            by=self.by,
+            ticks=self.ticks,
+            nonce=self.nonce,
+        )
 
     def digest(self) -> bytes:
         """Identifies the approval in the log."""
         return canonical.digest(FORMAT, self.to_payload())
+
+
+def challenge(
+    grant_digest: str, *, party_id: str, by: str, ticks: Iterable[str], nonce: str
+) -> bytes:
+    """The 32 bytes that a party's key signs: the grant, who says yes to it, as what, asked when.
+
+    `grant_digest` is lower-case hex. A nonce that is drawn when the person may sign, and not
+    before, is what makes the time to think hold on the person's own device too.
+    """
+    said = {"grant_digest": grant_digest, "party_id": party_id, "by": by, "nonce": nonce}
+    return canonical.digest(CHALLENGE, {**said, "ticks": sorted(set(ticks))})
 
 
 def bundle_digest(approvals: Iterable[Approval]) -> bytes:
@@ -85,18 +124,19 @@ def verify(approval: Approval, grant: Grant, trust: TrustRoot) -> Party:
     (2) the grant names this party in this capacity;
     (3) the credential is one of the keys that the grant lists for that party;
     (4) a test key counts only under a test trust root;
-    (5) the client data is an assertion, over this challenge, at a pinned origin, not cross-origin;
+    (5) the client data is an assertion over this grant, party, capacity, ticks and nonce, at a
+        pinned origin, not cross-origin;
     (6) the assertion verifies: relying party, user presence, user verification, signature
-        (W3C Web Authentication Level 3, section 7.2).
+        (W3C Web Authentication Level 3, section 7.2);
+    (7) who decides about a talent's likeness has ticked every item that needs it: `tick_missing`.
     """
     return _verify(approval, grant, trust)[0]
 
 
 def _verify(approval: Approval, grant: Grant, trust: TrustRoot) -> tuple[Party, str]:
     """The steps of `verify`; returns the party, and the thumbprint of the key that signed."""
-    digest = grant.digest()
     # (1)
-    if approval.grant_digest != digest.hex():
+    if approval.grant_digest != grant.digest().hex():
         raise VerificationError("approval_replaced", approval.party_id)
     # (2)
     party = _party(approval, grant)
@@ -110,9 +150,13 @@ def _verify(approval: Approval, grant: Grant, trust: TrustRoot) -> tuple[Party, 
         raise VerificationError("wrong_mode", party.assurance)
     # (5)
     client_data = _binary(approval.client_data_json)
-    _check_client_data(client_data, digest, trust.origins)
+    _check_client_data(client_data, approval.challenge(), trust.origins)
     # (6)
     _check_assertion(approval, cose_key, client_data, trust.rp_id)
+    # (7)
+    if party.by in cases.COOLED:
+        for refusal in missing_ticks(grant.terms, approval.ticks):
+            raise VerificationError(refusal.code, approval.party_id)
     return party, key
 
 

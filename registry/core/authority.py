@@ -79,10 +79,13 @@ def wanted(standings: Sequence[Standing]) -> list[Wanted | Refusal]:
     return found
 
 
-def challenge(grant_digest: str, holds: Iterable[tuple[str, str]]) -> bytes:
+def challenge(grant_digest: str, holds: Iterable[tuple[str, str]], *, nonce: str) -> bytes:
     """The 32 bytes that a key signs to let a grant go on: the grant and what it was paused for.
+
+    `nonce` is drawn when the person is asked, so that nobody is made to confirm the next pause too.
 
     A context of its own, so that a confirmation is never an approval and the other way round.
     """
     causes_ = [{"reason": reason, "ref": ref} for reason, ref in sorted(holds)]
-    return canonical.digest(FORMAT, {"grant_digest": grant_digest, "holds": causes_})
+    said = {"grant_digest": grant_digest, "holds": causes_, "nonce": nonce}
+    return canonical.digest(FORMAT, said)

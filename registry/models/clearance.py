@@ -115,7 +115,10 @@ class Lane(models.Model):
 
 
 class Challenge(models.Model):
-    """A WebAuthn challenge in flight, used once. For approvals it is the grant digest."""
+    """A WebAuthn challenge in flight, used once.
+
+    `value` is what the key signs; for approvals and confirmations the id is the nonce in it.
+    """
 
     class Purpose(models.TextChoices):
         ENROL = "enrol"

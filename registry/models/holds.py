@@ -25,7 +25,7 @@ class GrantHold(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["grant", "reason"],
+                fields=["grant", "reason", "ref"],
                 condition=models.Q(lifted_at__isnull=True),
                 name="registry_hold_open_once",
             )

@@ -63,9 +63,9 @@ def approval_begin(
 ) -> dict[str, Any] | Refusal:
     """`{challenge_id, options}` for `navigator.credentials.get`, or why this person may not sign.
 
-    The challenge is the grant's digest: what the key signs is the grant and nothing else. `ticks`
-    are the items that were ticked one by one; `pressed` counts whatever comes of this call, and
-    changes nothing in the answer.
+    What the key signs is the grant, this capacity, the `ticks` (the items that were ticked one by
+    one) and a nonce that nobody knows before this call allows it. `pressed` counts whatever comes
+    of this call, and changes nothing in the answer.
     """
     at = at or timezone.now()
     row = lock(grant.id)
@@ -76,18 +76,21 @@ def approval_begin(
     keys = _keys(row, person, by)
     if not keys:
         return Refusal("not_enrolled", by)
-    challenge = Challenge.objects.create(
+    challenge = Challenge(
         person=person,
         purpose=Challenge.Purpose.APPROVE,
-        value=bytes.fromhex(row.digest),
         grant=row,
         by=by,
         ticks=sorted(set(ticks)),
         expires_at=min(at + SIGN_WITHIN, row.request.sign_by),
     )
+    challenge.value = rules.challenge(
+        row.digest, party_id=person.id, by=by, ticks=challenge.ticks, nonce=challenge.id
+    )
+    challenge.save(force_insert=True)
     options = generate_authentication_options(
         rp_id=settings.RP_ID,
-        challenge=bytes.fromhex(row.digest),
+        challenge=challenge.value,
         allow_credentials=[
             PublicKeyCredentialDescriptor(id=bytes(key.credential_id)) for key in keys
         ],
@@ -210,13 +213,13 @@ def approval_finish(
     if refusal:
         return refusal
     # (3)
-    checked = _checked(grant, person, challenge.by, response, at)
+    checked = _checked(grant, challenge, response, at)
     if isinstance(checked, Refusal):
         logger.warning("approval of %s by %s: %s", grant.id, person.id, checked.code)
         return checked
     approval, credential = checked
     # (4)
-    stored = _store(grant, approval, credential, challenge.ticks, at)
+    stored = _store(grant, approval, credential, at)
     # (5)
     if lanes.outcome(grant) == "active":
         _make(grant, at)
@@ -224,7 +227,7 @@ def approval_finish(
 
 
 def _checked(
-    grant: Grant, person: Person, by: str, response: Mapping[str, Any], at: datetime
+    grant: Grant, challenge: Challenge, response: Mapping[str, Any], at: datetime
 ) -> tuple[rules.Approval, Credential] | Refusal:
     try:
         parts = response["response"]
@@ -237,9 +240,11 @@ def _checked(
             {
                 "format": rules.FORMAT,
                 "approval_id": new_id("apv"),
-                "by": by,
-                "party_id": person.id,
+                "by": challenge.by,
+                "party_id": challenge.person_id,
                 "grant_digest": grant.digest,
+                "ticks": challenge.ticks,
+                "nonce": challenge.id,
                 "asserted_at": at.astimezone(UTC).isoformat(timespec="seconds"),
                 "credential_id": canonical.b64u(raw_id),
                 "cose_key": canonical.b64u(bytes(credential.cose_key)),
@@ -261,7 +266,6 @@ def _store(
     grant: Grant,
     approval: rules.Approval,
     credential: Credential,
-    ticks: list[str],
     at: datetime,
 ) -> Approval:
     """One signature may stand for several talents of one agency: every lane of this party."""
@@ -275,16 +279,12 @@ def _store(
             "party_id": approval.party_id,
             "by": approval.by,
             "key": credential.thumbprint,
-            # The grant's nonce keeps the ticks from being guessed by who sees only the log.
-            "ticks": canonical.digest(
-                "kyodaku/ticks/v1", {"nonce": grant.payload["nonce"], "ticks": ticks}
-            ).hex(),
         },
         at=at,
     )
     own = Lane.objects.filter(grant=grant, person_id=approval.party_id, by=approval.by)
     rows: list[Approval] = []
-    for lane in lanes.move(own, "signed", ticks=ticks, decided_at=at):
+    for lane in lanes.move(own, "signed", ticks=list(approval.ticks), decided_at=at):
         rows.append(
             Approval.objects.create(
                 id=approval.approval_id if not rows else new_id("apv"),

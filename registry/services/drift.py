@@ -23,7 +23,7 @@ from registry.core import licences
 from registry.core.cases import LIVE_GRANT
 from registry.core.licences import Reason
 from registry.core.refusals import Refusal
-from registry.models import Grant, ModelRevision, Organisation, Person
+from registry.models import Grant, GrantHold, ModelRevision, Organisation, Person
 from registry.services import catalogue
 from registry.services.grants import grant_pause, grant_resume
 
@@ -99,12 +99,18 @@ def _held_against(grant: Grant, *, at: datetime, instead: ModelRevision | None =
 
 
 def _hold(affected: Iterable[Affected], *, ref: str, at: datetime) -> list[str]:
-    """Pause what the licences no longer cover; the ids of those newly held."""
+    """Pause what the licences no longer cover; the ids of those newly held.
+
+    One hold for all licences of a grant is enough: lifting it asks every fact of today again.
+    """
+    open_ = GrantHold.objects.filter(reason=REASON, lifted_at=None)
+    known = set(open_.values_list("grant", flat=True))
     held = [
         item.grant.id
         for item in affected
         if not item.holds
         and item.grant.state in ("active", "paused")
+        and item.grant.id not in known
         and grant_pause(grant_id=item.grant.id, reason=REASON, ref=ref, at=at)
     ]
     for grant_id in held:

@@ -95,14 +95,17 @@ def grant_pause(*, grant_id: str, reason: str, at: datetime, ref: str = "") -> b
     """Hold a grant for a cause: its tokens are suspended, running jobs stop.
 
     `reason` is a word of `registry.core.holds`, `ref` the id of what caused it. A paused grant
-    takes further causes. False, having changed nothing, when it neither holds nor is paused, or is
-    held for this already. Raises `ValueError` for an unknown word.
+    takes further causes, also of the same word: what lifts one does not lift the other. False,
+    having changed nothing, when it neither holds nor is paused, or is held for this already.
+    Raises `ValueError` for an unknown word.
     """
     if reason not in holds.REASONS:
         raise ValueError(f"not a reason to pause: {reason}")
     grant = lock(grant_id)
-    held = GrantHold.objects.filter(grant=grant, lifted_at=None, reason=reason).exists()
-    if held or not (grant.state == "paused" or move(grant, "paused", at=at)):
+    open_ = GrantHold.objects.filter(grant=grant, lifted_at=None)
+    if open_.filter(reason=reason, ref=ref).exists():
+        return False
+    if grant.state != "paused" and not move(grant, "paused", at=at):
         return False
     GrantHold.objects.create(grant=grant, reason=reason, ref=ref, placed_at=at)
     append("grant.paused", {**_named(grant), "reason": reason}, at=at)
@@ -110,17 +113,20 @@ def grant_pause(*, grant_id: str, reason: str, at: datetime, ref: str = "") -> b
 
 
 @transaction.atomic
-def grant_resume(*, grant_id: str, reason: str, by: Person | None, at: datetime) -> bool:
+def grant_resume(
+    *, grant_id: str, reason: str, by: Person | None, at: datetime, ref: str | None = None
+) -> bool:
     """Lift one cause; the grant holds again when it was the last. Always somebody's decision.
 
-    The caller has made sure that the cause is gone. `by` is None for an operator without a person
-    of the registry. False, having changed nothing, when the grant is not held for this reason.
+    The caller has made sure that the cause is gone. Without `ref` every cause of this word is. `by`
+    is None for an operator without a person of the registry. False, having changed nothing, when
+    the grant is not held for this.
     """
     grant = lock(grant_id)
     open_ = GrantHold.objects.filter(grant=grant, lifted_at=None)
-    if grant.state != "paused" or not open_.filter(reason=reason).exists():
+    these = open_.filter(reason=reason) if ref is None else open_.filter(reason=reason, ref=ref)
+    if grant.state != "paused" or these.update(lifted_at=at, lifted_by=by) == 0:
         return False
-    open_.filter(reason=reason).update(lifted_at=at, lifted_by=by)
     if not open_.exists() and not move(grant, "active", at=at):
         raise RuntimeError(f"grant {grant.id} changed under its lock")
     append("grant.resumed", {**_named(grant), "reason": reason, "state": grant.state}, at=at)

@@ -80,7 +80,7 @@ def _voice(subject: str, speaker: Speaker, given: set[tuple[str, str, str, str]]
 
 def _holds(grant: Grant) -> list[GrantHold]:
     open_ = GrantHold.objects.filter(grant=grant, lifted_at=None, reason__in=rules.REASONS)
-    return list(open_.order_by("reason"))
+    return list(open_.order_by("reason", "ref"))
 
 
 def voices_of(person: Person, grant: Grant, *, at: datetime) -> list[Voice] | Refusal:
@@ -118,17 +118,17 @@ def confirm_begin(
     keys = _keys(person, at)
     if not keys:
         return Refusal("not_enrolled", mine[0].by)
-    value = _challenge(row)
-    challenge = Challenge.objects.create(
+    challenge = Challenge(
         person=person,
         purpose=Challenge.Purpose.CONFIRM,
-        value=value,
         grant=row,
         expires_at=at + CONFIRM_WITHIN,
     )
+    challenge.value = _value(row, challenge)
+    challenge.save(force_insert=True)
     options = generate_authentication_options(
         rp_id=settings.RP_ID,
-        challenge=value,
+        challenge=challenge.value,
         allow_credentials=[
             PublicKeyCredentialDescriptor(id=bytes(key.credential_id)) for key in keys
         ],
@@ -137,8 +137,9 @@ def confirm_begin(
     return {"challenge_id": challenge.id, "options": json.loads(options_to_json(options))}
 
 
-def _challenge(grant: Grant) -> bytes:
-    return rules.challenge(grant.digest, [(hold.reason, hold.ref) for hold in _holds(grant)])
+def _value(grant: Grant, challenge: Challenge) -> bytes:
+    holds = [(hold.reason, hold.ref) for hold in _holds(grant)]
+    return rules.challenge(grant.digest, holds, nonce=challenge.id)
 
 
 def _keys(person: Person, at: datetime) -> list[Credential]:
@@ -164,14 +165,14 @@ def confirm_finish(
     if challenge is None or challenge.grant_id is None:
         return Refusal("challenge_unknown", challenge_id)
     grant = grants.lock(challenge.grant_id)
-    if bytes(challenge.value) != _challenge(grant):
+    if bytes(challenge.value) != _value(grant, challenge):
         return Refusal("challenge_unknown", "something else holds the grant by now")
     # (2)
     mine = voices_of(person, grant, at=at)
     if isinstance(mine, Refusal):
         return mine
     # (3)
-    checked = _checked(person, bytes(challenge.value), response, at)
+    checked = _checked(person, challenge, response, at)
     if isinstance(checked, Refusal):
         return checked
     # (4)
@@ -183,7 +184,7 @@ def confirm_finish(
 
 
 def _checked(
-    person: Person, challenge: bytes, response: Mapping[str, Any], at: datetime
+    person: Person, challenge: Challenge, response: Mapping[str, Any], at: datetime
 ) -> assertions.Approval | Refusal:
     try:
         parts = response["response"]
@@ -197,7 +198,9 @@ def _checked(
                 "approval_id": new_id("cnf"),
                 "by": "",
                 "party_id": person.id,
-                "grant_digest": challenge.hex(),
+                "grant_digest": bytes(challenge.value).hex(),
+                "ticks": [],
+                "nonce": challenge.id,
                 "asserted_at": at.astimezone(UTC).isoformat(timespec="seconds"),
                 "credential_id": canonical.b64u(raw_id),
                 "cose_key": canonical.b64u(bytes(key.cose_key)),
@@ -206,7 +209,7 @@ def _checked(
                 "signature": parts["signature"],
             }
         )
-        assertions.verify_assertion(assertion, challenge, keyring.trust_root())
+        assertions.verify_assertion(assertion, bytes(challenge.value), keyring.trust_root())
     except VerificationError as error:
         return Refusal("malformed" if error.code == "bad_base64" else error.code, error.detail)
     except (KeyError, TypeError, ValueError) as error:
@@ -251,5 +254,8 @@ def _go_on(grant: Grant, person: Person, at: datetime) -> None:
         grant=grant, confirmed_at__gte=since, counted_at__isnull=True
     ).update(counted_at=at)
     for hold in holds:
-        if not grants.grant_resume(grant_id=grant.id, reason=hold.reason, by=person, at=at):
+        done = grants.grant_resume(
+            grant_id=grant.id, reason=hold.reason, ref=hold.ref, by=person, at=at
+        )
+        if not done:
             raise RuntimeError(f"grant {grant.id} changed under its lock")

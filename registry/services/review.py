@@ -37,11 +37,11 @@ def _review(grant: Grant, at: datetime) -> bool:
     for reason, ref in found:
         if grants.grant_pause(grant_id=grant.id, reason=reason, ref=ref, at=at):
             paused = True
-            _tell(grant, reason, at)
+            _tell(grant, reason, ref, at)
     return paused
 
 
-def _tell(grant: Grant, reason: str, at: datetime) -> None:
-    hold = GrantHold.objects.get(grant=grant, reason=reason, lifted_at=None)
+def _tell(grant: Grant, reason: str, ref: str, at: datetime) -> None:
+    hold = GrantHold.objects.get(grant=grant, reason=reason, ref=ref, lifted_at=None)
     for person_id in sorted({party.person_id for party in selectors.bound_parties(grant)}):
         notice_give(person_id=person_id, kind="grant_paused", subject=hold.id, due_on=jst_day(at))

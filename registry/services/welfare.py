@@ -45,7 +45,7 @@ from registry.models import (
     Talent,
 )
 from registry.services import keyring
-from registry.services.grants import grant_pause, grant_resume, lock
+from registry.services.grants import grant_pause, grant_resume
 from registry.services.parties import challenge_take
 
 # Capacities whose words are for the platform alone: those that speak as, or for, the talent.
@@ -175,12 +175,14 @@ def emergency_stop(*, person: Person, at: datetime | None = None) -> Refusal | l
     if not EmergencyStop.objects.filter(talent=talent, lifted_at__isnull=True).exists():
         stop = EmergencyStop.objects.create(talent=talent, placed_at=at)
         append("talent.stopped", {"talent_id": talent.id, "stop_id": stop.id}, at=at)
-    held = _grants_of(talent)
-    return [id_ for id_ in held if grant_pause(grant_id=id_, reason=STOP, ref=talent.id, at=at)]
+    # Also what is still being signed: `grant_pause` waits for a last signature that is on its way,
+    # and one that comes later finds this stop (`hold_if_stopped`).
+    live = _grants_of(talent, cases.LIVE_GRANT)
+    return [id_ for id_ in live if grant_pause(grant_id=id_, reason=STOP, ref=talent.id, at=at)]
 
 
-def _grants_of(talent: Talent) -> list[str]:
-    rows = Grant.objects.filter(request__talents=talent, state__in=("active", "paused"))
+def _grants_of(talent: Talent, states: Iterable[str]) -> list[str]:
+    rows = Grant.objects.filter(request__talents=talent, state__in=states)
     return list(rows.order_by("id").values_list("id", flat=True))
 
 
@@ -259,13 +261,10 @@ def emergency_lift(*, person: Person, at: datetime | None = None) -> Refusal | l
     if talent is None or rows.update(lifted_at=at) == 0:
         return Refusal("wrong_state", "nothing is stopped")
     append("talent.resumed", {"talent_id": talent.id}, at=at)
-    others = EmergencyStop.objects.filter(lifted_at__isnull=True).values("talent")
-    lifted = []
-    for id_ in _grants_of(talent):
-        # Whoever stops or lifts holds this lock too: another talent's stop is seen, or comes after.
-        lock(id_)
-        if Talent.objects.filter(requests__grants=id_, id__in=others).exists():
-            continue
-        if grant_resume(grant_id=id_, reason=STOP, by=person, at=at):
-            lifted.append(id_)
-    return lifted
+    lifted = [
+        id_
+        for id_ in _grants_of(talent, ("paused",))
+        if grant_resume(grant_id=id_, reason=STOP, ref=talent.id, by=person, at=at)
+    ]
+    # Another talent's stop is a hold of its own, as is every other cause: they stay.
+    return [id_ for id_ in _grants_of(talent, ("active",)) if id_ in lifted]

@@ -70,7 +70,7 @@ def go_on(request: HttpRequest, person: Person, grant_id: str) -> HttpResponse:
     context = {
         "grant": grant,
         "request_row": grant.request,
-        "reasons": [holds.sentence(row.reason, locale()) for row in held],
+        "reasons": list(dict.fromkeys(holds.sentence(row.reason, locale()) for row in held)),
         "voices": [_shown(item) for item in found if isinstance(item, resume.Voice)],
         "refusals": [said(item) for item in found if isinstance(item, Refusal)],
         "mine": not isinstance(mine, Refusal),

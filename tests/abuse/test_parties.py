@@ -236,6 +236,19 @@ def test_a17_nobody_confirms_with_anothers_key_or_in_anothers_place(world):
     assert state(grant) == "paused"
 
 
+def test_a17_a_confirmation_is_for_this_pause_and_no_later_one(world):
+    """A17: nobody makes her confirm twice with one touch, or before she is asked."""
+    grant = made(world)
+    leave(world, timezone.localdate() - timedelta(days=1))
+    begun, other = (resume.confirm_begin(person=world.alice.person, grant=grant) for _ in range(2))
+    answer = world.alice.soft.approve(begun["options"], ORIGIN)
+    finished = resume.confirm_finish(
+        person=world.alice.person, challenge_id=other["challenge_id"], response=answer
+    )
+    assert finished.code == "bad_signature"
+    assert state(grant) == "paused"
+
+
 def test_a17_a_confirmation_is_for_the_causes_that_were_read(world):
     """A17: what else came up meanwhile has to be read first."""
     grant = made(world)

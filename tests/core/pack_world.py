@@ -18,7 +18,7 @@ from registry.core.authenticator import SoftAuthenticator
 from registry.core.clearance import Clearances, Copyright, Share
 from registry.core.grants import BaseModel, Grant, Party, RecipeLimits
 from registry.core.rights import PictureRights, Sheet
-from registry.core.terms import Terms
+from registry.core.terms import Terms, explicit_items
 from registry.core.tokens import Claims, Leaf, LogEvidence, RunRequest
 from registry.core.trust import TrustRoot
 from registry.log.core import canonical, envelope, keys, merkle
@@ -254,13 +254,18 @@ def entry_files(log: MemoryLog, at: datetime) -> dict[str, bytes]:
 
 def approve(grant: Grant, name: str, by: str, at: datetime, key: str = "") -> Approval:
     """`name` approves with the authenticator of `key` (their own)."""
-    options = {"rpId": RP_ID, "challenge": canonical.b64u(grant.digest())}
+    said: dict[str, Any] = {
+        "by": by,
+        "party_id": pseudonym("per", name),
+        "ticks": tuple(sorted(explicit_items(grant.terms))),
+        "nonce": pseudonym("cha", name),
+    }
+    asked = approvals.challenge(grant.digest().hex(), **said)
     holder = soft(key or name)
-    response = holder.approve(options, ORIGIN)
+    response = holder.approve({"rpId": RP_ID, "challenge": canonical.b64u(asked)}, ORIGIN)
     return Approval(
         approval_id=pseudonym("apv", name),
-        by=by,
-        party_id=pseudonym("per", name),
+        **said,
         grant_digest=grant.digest().hex(),
         asserted_at=at.isoformat(),
         credential_id=response["id"],

@@ -42,7 +42,7 @@ def assertion(client=None, flags=0x05, rp_id=RP_ID, soft=ALICE, **more) -> Appro
     """alice's assertion, with client data or flags that a broken client could make."""
     said = {
         "type": "webauthn.get",
-        "challenge": canonical.b64u(GRANT.digest()),
+        "challenge": canonical.b64u(GOOD.challenge()),
         "origin": ISSUER,
         "crossOrigin": False,
     } | (client or {})
@@ -162,7 +162,7 @@ def test_a_signature_by_another_key_is_a_bad_signature():
     data = json.dumps(
         {
             "type": "webauthn.get",
-            "challenge": canonical.b64u(GRANT.digest()),
+            "challenge": canonical.b64u(GOOD.challenge()),
             "origin": ISSUER,
         }
     ).encode()
@@ -256,7 +256,13 @@ def test_an_approval_survives_its_payload():
     [
         None,
         {},
-        GOOD.to_payload() | {"format": "kyodaku/approval/v2"},
+        GOOD.to_payload() | {"format": "kyodaku/approval/v1"},
+        GOOD.to_payload() | {"ticks": "name_use"},
+        GOOD.to_payload() | {"ticks": [1]},
+        GOOD.to_payload() | {"ticks": ["sell_off", "name_use"]},
+        GOOD.to_payload() | {"ticks": ["name_use", "name_use"]},
+        GOOD.to_payload() | {"nonce": None},
+        {k: v for k, v in GOOD.to_payload().items() if k != "ticks"},
         GOOD.to_payload() | {"extra": "x"},
         GOOD.to_payload() | {"by": 1},
         {k: v for k, v in GOOD.to_payload().items() if k != "signature"},

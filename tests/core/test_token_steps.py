@@ -127,6 +127,7 @@ FUNCTIONS: Final = (
             4: ("test key in live mode",),
             5: ("approval client data",),
             6: ("approval authenticator data", "approval changed"),
+            7: ("approval: no tick for name_use",),
         },
         {"_party": any_party},
         show_approvals,

@@ -20,6 +20,7 @@ import cbor2
 from registry.core import approvals, grants, jose, status_list, tokens
 from registry.core.approvals import Approval
 from registry.core.grants import FORMAT, Grant, Party
+from registry.core.terms import Terms
 from registry.core.tokens import Claims, Leaf
 from registry.log.core import canonical
 from registry.log.core.checkpoint import LogSigners
@@ -55,6 +56,13 @@ from tests.core.token_world import (
     token_world,
 )
 
+# Items that the talent ticks one by one, and terms that ask for nothing else of the kind.
+TICKED: Final[Mapping[str, Terms]] = {
+    "name_use": replace(TERMS, name_use="stage_name"),
+    "exposure:swimwear": replace(TERMS, exposure="swimwear"),
+    "transformation:body": replace(TERMS, transformations=("body",)),
+    "sell_off": replace(TERMS, sell_off_days=30),
+}
 WORLD: Final = token_world()
 PAYLOAD: Final[dict[str, Any]] = WORLD.claims.to_payload()
 OTHER: Final = Ed25519Signer.from_seed(b"x" * 32)
@@ -118,6 +126,7 @@ VERDICTS: Final[Mapping[str, str]] = {
     "approval: one person twice": "bad_signature",
     "approval client data": "bad_signature",
     "approval client data form": "malformed",
+    **{f"approval: no tick for {item}": f"tick_missing:{item}" for item in TICKED},
     "approval authenticator data": "bad_signature",
     "approval key": "bad_signature",
     "approval changed": "bad_signature",
@@ -773,10 +782,44 @@ def exchanged() -> Iterator[Case]:
                     f"{who.party_id} as {by}",
                     lambda n=number, b=by: given_instead(n, replace(GIVEN[n], by=b)),
                 )
+                yield _world(
+                    "approval in another's name",
+                    f"{who.party_id} signed as {by}",
+                    lambda n=number, w=who, b=by: given_instead(
+                        n, approve(GRANT, replace(w, by=b))
+                    ),
+                )
+    yield _world("approval client data", "one signature in two capacities", _both_roles)
     for first, second in ((0, 1), (0, 2), (1, 2)):
         yield _case(
             "approval: one person twice", f"{first}{second}", lambda f=first, s=second: _twin(f, s)
         )
+
+
+def ticks() -> Iterator[Case]:
+    """Everything is signed and logged as it is, but an explicit item was not ticked."""
+    for item, asked in TICKED.items():
+        grant = with_text(replace(GRANT, terms=asked))
+        for name, given in {"none": (), "another": ("category:fortune",)}.items():
+            yield _world(
+                f"approval: no tick for {item}",
+                name,
+                lambda g=grant, t=given: _ticked(g, t),
+            )
+
+
+def _ticked(grant: Grant, given: tuple[str, ...]) -> TokenWorld:
+    signed = tuple(approve(grant, p, ticks=given) for p in grant.parties)
+    return WORLD.changed(grant=grant, approvals=signed, log=evidence(grant, given=signed))
+
+
+def _both_roles() -> TokenWorld:
+    """The photographer is his own model: his one signature is shown for both of his lanes."""
+    talent = replace(PARTIES[0], party_id="per_charlie", keys=PARTIES[2].keys)
+    grant = replace(GRANT, parties=(talent, *PARTIES[1:]))
+    own = approve(grant, PARTIES[2])
+    signed = (replace(own, by="talent"), approve(grant, PARTIES[1]), own)
+    return WORLD.changed(grant=grant, approvals=signed, log=evidence(grant, given=signed))
 
 
 SOFTS: Final = {"alice": ALICE, "bob": BOB, "charlie": CHARLIE, "mallory": MALLORY}
@@ -812,8 +855,7 @@ def assertions() -> Iterator[Case]:
         "payment": {"type": "payment.get"},
         "no type": {"type": None},
         "other challenge": {"challenge": canonical.b64u(bytes(32))},
-        "padded challenge": {"challenge": canonical.b64u(GRANT.digest()) + "="},
-        "hex challenge": {"challenge": GRANT.digest().hex()},
+        "the grant's digest alone": {"challenge": canonical.b64u(GRANT.digest())},
         "other origin": {"origin": "https://evil.example"},
         "sub-domain": {"origin": "https://x.registry.example"},
         "port": {"origin": ISSUER + ":8443"},
@@ -827,11 +869,28 @@ def assertions() -> Iterator[Case]:
         "top origin false": {"crossOrigin": False, "topOrigin": "https://evil.example"},
     }
     for number in range(3):
-        for name, said in forms.items():
+        own = canonical.b64u(GIVEN[number].challenge())
+        other = canonical.b64u(GIVEN[number - 1].challenge())
+        challenges = {
+            "padded challenge": {"challenge": own + "="},
+            "hex challenge": {"challenge": GIVEN[number].challenge().hex()},
+            "another's challenge": {"challenge": other},
+        }
+        for name, said in {**forms, **challenges}.items():
             yield _world(
                 "approval client data",
                 f"{number}: {name}",
                 lambda n=number, s=said: given_instead(n, _asserted(n, client=s)),
+            )
+        for name, change in {
+            "a tick more": {"ticks": ("name_use",)},
+            "another nonce": {"nonce": "cha_0"},
+            "no nonce": {"nonce": ""},
+        }.items():
+            yield _world(
+                "approval client data",
+                f"{number}: {name}",
+                lambda n=number, c=change: given_instead(n, replace(GIVEN[n], **c)),
             )
         for flags in (0x00, 0x01, 0x04, 0x15, 0x45, 0x85, 0xC5):
             yield _world(
@@ -924,7 +983,7 @@ def _asserted(
     soft = (ALICE, BOB, CHARLIE)[number]
     said = {
         "type": "webauthn.get",
-        "challenge": canonical.b64u(GRANT.digest()),
+        "challenge": canonical.b64u(GIVEN[number].challenge()),
         "origin": ISSUER,
         "crossOrigin": False,
     } | dict(client or {})
@@ -1357,6 +1416,7 @@ FAMILIES: Final = (
     grant_members,
     grant_terms,
     exchanged,
+    ticks,
     assertions,
     keys,
     statuses,

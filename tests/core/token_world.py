@@ -16,7 +16,7 @@ from registry.core.approvals import Approval
 from registry.core.authenticator import SoftAuthenticator
 from registry.core.clearance import Clearances, Copyright, Share
 from registry.core.grants import BaseModel, Grant, Party, RecipeLimits
-from registry.core.terms import Terms
+from registry.core.terms import Terms, explicit_items
 from registry.core.tokens import Claims, Leaf, LogEvidence, RunRequest
 from registry.core.trust import TrustRoot
 from registry.log.core import canonical, merkle
@@ -110,16 +110,25 @@ GRANT = Grant(
 
 
 def approve(
-    grant: Grant, who: Party, soft: SoftAuthenticator | None = None, origin: str = ISSUER
+    grant: Grant,
+    who: Party,
+    soft: SoftAuthenticator | None = None,
+    origin: str = ISSUER,
+    ticks: Iterable[str] | None = None,
 ) -> Approval:
-    """One party's approval, made by their own device or by `soft`."""
+    """One party's approval, by their own device or by `soft`, with every tick or with these."""
     device = soft or DEVICES[who.party_id]
-    options = {"challenge": canonical.b64u(grant.digest()), "rpId": RP_ID}
-    answer = device.approve(options, origin)
+    said: dict[str, Any] = {
+        "party_id": who.party_id,
+        "by": who.by,
+        "ticks": tuple(sorted(explicit_items(grant.terms) if ticks is None else ticks)),
+        "nonce": f"cha_{who.party_id}",
+    }
+    asked = approvals.challenge(grant.digest().hex(), **said)
+    answer = device.approve({"challenge": canonical.b64u(asked), "rpId": RP_ID}, origin)
     return Approval(
         approval_id=f"apv_{who.party_id}",
-        by=who.by,
-        party_id=who.party_id,
+        **said,
         grant_digest=grant.digest().hex(),
         asserted_at="2026-11-20T00:00:00Z",
         credential_id=answer["rawId"],

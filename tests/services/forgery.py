@@ -57,11 +57,11 @@ def cose(soft: SoftAuthenticator) -> bytes:
 
 def signed_by(soft: SoftAuthenticator, approval: Approval, grant: Grant) -> Approval:
     """The approval made anew over another grant, by a device that the server has in hand."""
-    options = {"challenge": canonical.b64u(grant.digest()), "rpId": RP_ID}
+    moved = replace(approval, grant_digest=grant.digest().hex())
+    options = {"challenge": canonical.b64u(moved.challenge()), "rpId": RP_ID}
     answer = soft.approve(options, ORIGIN)
     return replace(
-        approval,
-        grant_digest=grant.digest().hex(),
+        moved,
         credential_id=answer["rawId"],
         cose_key=canonical.b64u(cose(soft)),
         authenticator_data=answer["response"]["authenticatorData"],

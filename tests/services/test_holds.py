@@ -10,12 +10,12 @@ from registry.services import grants
 from tests.world import log_types, state
 
 
-def pause(grant, reason):
-    return grants.grant_pause(grant_id=grant.id, reason=reason, ref="x", at=timezone.now())
+def pause(grant, reason, ref="x"):
+    return grants.grant_pause(grant_id=grant.id, reason=reason, ref=ref, at=timezone.now())
 
 
-def resume(grant, reason, by=None):
-    return grants.grant_resume(grant_id=grant.id, reason=reason, by=by, at=timezone.now())
+def resume(grant, reason, by=None, ref=None):
+    return grants.grant_resume(grant_id=grant.id, reason=reason, by=by, ref=ref, at=timezone.now())
 
 
 def test_two_causes_are_lifted_one_by_one(world):
@@ -39,6 +39,18 @@ def test_the_same_cause_is_held_once(world):
     assert pause(grant, "base_licence")
     assert not pause(grant, "base_licence")
     assert log_types().count("grant.paused") == 1
+
+
+def test_two_causes_of_one_word_are_lifted_one_by_one(world):
+    """Two talents of one grant who both retired: that one of them is back says nothing."""
+    grant = world.made()
+    assert pause(grant, "retired", ref="tal_1")
+    assert pause(grant, "retired", ref="tal_2")
+    assert not resume(grant, "retired", ref="tal_3")
+    assert resume(grant, "retired", ref="tal_1")
+    assert state(grant) == "paused"
+    assert resume(grant, "retired", ref="tal_2")
+    assert state(grant) == "active"
 
 
 def test_what_is_not_held_is_not_resumed(world):

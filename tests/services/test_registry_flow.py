@@ -241,6 +241,51 @@ def test_a_challenge_counts_once(world):
     assert approvals.approval_finish(**finish, response=good).code == "challenge_unknown"
 
 
+def test_what_a_key_signed_before_it_was_asked_counts_for_nothing(world):
+    """Whoever stands beside her device knows the grant's digest, but no nonce before its time."""
+    grant = world.asked()
+    rp_id = {"rpId": "localhost"}
+    early = world.alice.soft.approve(
+        rp_id | {"challenge": canonical.b64u(bytes.fromhex(grant.digest))}, ORIGIN
+    )
+    first, second = (
+        approvals.approval_begin(person=world.alice.person, grant=grant, by="talent")
+        for _ in range(2)
+    )
+    for_the_first = world.alice.soft.approve(first["options"], ORIGIN)
+    finish = {"person": world.alice.person, "challenge_id": second["challenge_id"]}
+    assert approvals.approval_finish(**finish, response=for_the_first).code == "bad_signature"
+    finish["challenge_id"] = first["challenge_id"]
+    assert approvals.approval_finish(**finish, response=early).code == "bad_signature"
+
+
+def test_one_signature_does_not_serve_two_capacities(world):
+    """A photographer who is his own model answers twice."""
+    grant = world.asked()
+    begun = approvals.approval_begin(person=world.alice.person, grant=grant, by="talent")
+    answer = world.alice.soft.approve(begun["options"], ORIGIN)
+    Challenge.objects.filter(id=begun["challenge_id"]).update(by="photo_copyright")
+    Lane.objects.filter(grant=grant, by="photo_copyright").update(person=world.alice.person)
+    finished = approvals.approval_finish(
+        person=world.alice.person, challenge_id=begun["challenge_id"], response=answer
+    )
+    assert finished.code == "bad_signature"
+
+
+def test_the_ticks_are_signed_with_the_rest(world):
+    grant = world.asked(terms=world.terms(name_use="stage_name"))
+    assert world.alice.approve(grant, "talent", ticks=()).code == "tick_missing:name_use"
+    begun = approvals.approval_begin(
+        person=world.alice.person, grant=grant, by="talent", ticks=("name_use",)
+    )
+    answer = world.alice.soft.approve(begun["options"], ORIGIN)
+    Challenge.objects.filter(id=begun["challenge_id"]).update(ticks=["name_use", "sell_off"])
+    finished = approvals.approval_finish(
+        person=world.alice.person, challenge_id=begun["challenge_id"], response=answer
+    )
+    assert finished.code == "bad_signature"
+
+
 def test_a_late_challenge_is_unknown(world):
     grant = world.asked()
     begun = approvals.approval_begin(person=world.alice.person, grant=grant, by="talent")
@@ -523,20 +568,16 @@ def test_the_registry_cannot_make_up_a_key_that_the_talent_never_enrolled(world)
 
 
 def resign(approval, grant, soft):
-    options = {"challenge": canonical.b64u(grant.digest()), "rpId": "localhost"}
+    moved = replace(approval, grant_digest=grant.digest().hex())
+    options = {"challenge": canonical.b64u(moved.challenge()), "rpId": "localhost"}
     answer = soft.approve(options, ORIGIN)
-    return core_approvals.Approval(
-        **(
-            vars(approval)
-            | {
-                "grant_digest": grant.digest().hex(),
-                "credential_id": answer["rawId"],
-                "cose_key": canonical.b64u(soft.cose_key("localhost")),
-                "authenticator_data": answer["response"]["authenticatorData"],
-                "client_data_json": answer["response"]["clientDataJSON"],
-                "signature": answer["response"]["signature"],
-            }
-        )
+    return replace(
+        moved,
+        credential_id=answer["rawId"],
+        cose_key=canonical.b64u(soft.cose_key("localhost")),
+        authenticator_data=answer["response"]["authenticatorData"],
+        client_data_json=answer["response"]["clientDataJSON"],
+        signature=answer["response"]["signature"],
     )
 
 

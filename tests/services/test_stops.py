@@ -73,6 +73,19 @@ def test_a_stop_that_comes_while_another_is_lifted_holds(live: World) -> None:
     assert state(grant) == "active"
 
 
+def test_a_stop_that_comes_with_the_last_signature_holds(live: World) -> None:
+    grant = live.asked()
+    live.bob.approve(grant, "agency_officer")
+    live.charlie.approve(grant, "photo_copyright")
+    held = meanwhile(
+        lambda: live.alice.approve(grant, "talent"),
+        lambda: welfare.emergency_stop(person=live.alice.person),
+        yielding=True,
+    )
+    assert held == [grant.id]
+    assert state(grant) == "paused"
+
+
 def test_a_stop_keeps_nobody_waiting_who_tells_the_platform_something(live: World) -> None:
     """Every answer writes such a row after it has locked the grant: waiting would be a circle."""
     live.made()
