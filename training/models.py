@@ -294,6 +294,7 @@ class OutputDecision(models.Model):
     person = models.ForeignKey(Person, models.PROTECT, related_name="+")
     by = models.CharField(max_length=16)
     decision = models.CharField(max_length=8, choices=Decision)
+    payload = models.JSONField(null=True)  # a yes: the assertion, whole
     note = models.TextField(blank=True)  # for the requester; never in the log
     event = models.CharField(max_length=40)
     decided_at = models.DateTimeField()

@@ -47,7 +47,7 @@ urlpatterns: list[URLPattern] = [
     path("jobs/<str:job_id>", views.job, name="job"),
     path("jobs/<str:job_id>/live", views.job_live, name="job-live"),
     path("jobs/<str:job_id>/samples", views.samples, name="samples"),
-    path("jobs/<str:job_id>/outputs", views.decide_outputs, name="decide-outputs"),
+    path("jobs/<str:job_id>/outputs", views.return_outputs, name="return-outputs"),
     path("jobs/<str:job_id>/deliveries", views.deliver, name="deliver"),
     path("jobs/<str:job_id>/deliveries/<str:delivery_id>/link", views.renew, name="renew-link"),
 ]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
+from registry.core.approvals import Approval
 from registry.core.rights import Sheet
 from registry.log.core import canonical, keys
 from registry.log.replay import Event, Row, Rule, derived
@@ -276,6 +277,7 @@ class Outputs(Rule):
             person=data["party_id"],
             by=data["by"],
             decision=event.kind.partition(".")[2],
+            payload=data.get("assertion_sha256", ""),
         )
 
     def rows(self) -> Iterator[Row]:
@@ -286,8 +288,13 @@ class Outputs(Rule):
                 "person": row.person_id,
                 "by": row.by,
                 "decision": row.decision,
+                "payload": derived(partial(_assertion_sha256, row.payload)),
             }
             yield Row(row.event, row.pk, columns)
+
+
+def _assertion_sha256(payload: object) -> str:
+    return "" if payload is None else Approval.from_payload(payload).digest().hex()
 
 
 def rules() -> list[Rule]:

@@ -390,11 +390,12 @@ def _job(person: Person, row: TrainingJob) -> dict[str, Any]:
 
 def _outputs(person: Person, lora: Lora) -> dict[str, Any]:
     """Who must approve the outputs, what each has said, and what this reader may say."""
-    newest = {(row.person_id, row.by): row for row in lora.output_decisions.all()}
-    parties = outputs.required(lora.job.grant)
+    found = outputs.voices(lora)
     return {
-        "parties": [{"by": p.by, "row": newest.get((p.party_id, p.by))} for p in parties],
+        "parties": [item for item in found if isinstance(item, outputs.Voice)],
+        "barred": [said(item) for item in found if isinstance(item, Refusal)],
         "mine": outputs.capacities(lora, person),
+        "has_key": registry.credentials_of(person).exists(),
     }
 
 
@@ -418,16 +419,15 @@ def samples(request: HttpRequest, person: Person, job_id: str) -> HttpResponse:
 
 @require_POST
 @signed_in
-def decide_outputs(request: HttpRequest, person: Person, job_id: str) -> HttpResponse:
-    """Approve the outputs, or return them, in one's own capacity."""
+def return_outputs(request: HttpRequest, person: Person, job_id: str) -> HttpResponse:
+    """Return the outputs, in one's own capacity; approving them needs a key."""
     lora = Lora.objects.filter(job=selectors.access_job(person, job_id)).first()
     if lora is None:
         raise Http404
-    done = outputs.output_decide(
+    done = outputs.output_return(
         lora=lora,
         person=person,
         by=request.POST.get("by", ""),
-        approve=request.POST.get("decision") == "approve",
         note=request.POST.get("note", ""),
     )
     if isinstance(done, Refusal):

@@ -125,6 +125,7 @@ class Challenge(models.Model):
         APPROVE = "approve"
         RESUME = "resume"
         CONFIRM = "confirm"
+        OUTPUTS = "outputs"
 
     id = PseudonymField(prefix="cha")
     person = models.ForeignKey(Person, models.CASCADE, related_name="+")

@@ -6,30 +6,23 @@ else. What is signed names the grant and what it was paused for; a session alone
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from webauthn import generate_authentication_options, options_to_json
-from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
 
 from registry import selectors
-from registry.core import approvals as assertions
 from registry.core import authority as rules
-from registry.core.ids import new_id
+from registry.core.approvals import Approval
 from registry.core.parties import Speaker
 from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
 from registry.log.append import append
-from registry.log.core import canonical
-from registry.log.core.errors import VerificationError
-from registry.models import Challenge, Confirmation, Credential, Grant, GrantHold, Person
-from registry.services import grants, keyring
+from registry.models import Challenge, Confirmation, Grant, GrantHold, Person
+from registry.services import assertions, grants
 from registry.services.conflicts import conflict
 from registry.services.parties import challenge_take
 
@@ -115,38 +108,19 @@ def confirm_begin(
     mine = voices_of(person, row, at=at)
     if isinstance(mine, Refusal):
         return mine
-    keys = _keys(person, at)
-    if not keys:
-        return Refusal("not_enrolled", mine[0].by)
     challenge = Challenge(
         person=person,
         purpose=Challenge.Purpose.CONFIRM,
         grant=row,
+        by=mine[0].by,
         expires_at=at + CONFIRM_WITHIN,
     )
-    challenge.value = _value(row, challenge)
-    challenge.save(force_insert=True)
-    options = generate_authentication_options(
-        rp_id=settings.RP_ID,
-        challenge=challenge.value,
-        allow_credentials=[
-            PublicKeyCredentialDescriptor(id=bytes(key.credential_id)) for key in keys
-        ],
-        user_verification=UserVerificationRequirement.REQUIRED,
-    )
-    return {"challenge_id": challenge.id, "options": json.loads(options_to_json(options))}
+    return assertions.asked(challenge, _value(row, challenge), at)
 
 
 def _value(grant: Grant, challenge: Challenge) -> bytes:
     holds = [(hold.reason, hold.ref) for hold in _holds(grant)]
     return rules.challenge(grant.digest, holds, nonce=challenge.id)
-
-
-def _keys(person: Person, at: datetime) -> list[Credential]:
-    keys = selectors.signing_keys(person, at)
-    if settings.KYODAKU_MODE != "test":
-        keys = [key for key in keys if key.assurance != assertions.TEST_ASSURANCE]
-    return keys
 
 
 @transaction.atomic
@@ -172,7 +146,7 @@ def confirm_finish(
     if isinstance(mine, Refusal):
         return mine
     # (3)
-    checked = _checked(person, challenge, response, at)
+    checked = assertions.answered(challenge, response, at, prefix="cnf")
     if isinstance(checked, Refusal):
         return checked
     # (4)
@@ -183,42 +157,8 @@ def confirm_finish(
     return rows[0]
 
 
-def _checked(
-    person: Person, challenge: Challenge, response: Mapping[str, Any], at: datetime
-) -> assertions.Approval | Refusal:
-    try:
-        parts = response["response"]
-        raw_id = canonical.unb64u(response["rawId"])
-        key = next((k for k in _keys(person, at) if bytes(k.credential_id) == raw_id), None)
-        if key is None:
-            return Refusal("bad_signature", "no key of this person")
-        assertion = assertions.Approval.from_payload(
-            {
-                "format": assertions.FORMAT,
-                "approval_id": new_id("cnf"),
-                "by": "",
-                "party_id": person.id,
-                "grant_digest": bytes(challenge.value).hex(),
-                "ticks": [],
-                "nonce": challenge.id,
-                "asserted_at": at.astimezone(UTC).isoformat(timespec="seconds"),
-                "credential_id": canonical.b64u(raw_id),
-                "cose_key": canonical.b64u(bytes(key.cose_key)),
-                "authenticator_data": parts["authenticatorData"],
-                "client_data_json": parts["clientDataJSON"],
-                "signature": parts["signature"],
-            }
-        )
-        assertions.verify_assertion(assertion, bytes(challenge.value), keyring.trust_root())
-    except VerificationError as error:
-        return Refusal("malformed" if error.code == "bad_base64" else error.code, error.detail)
-    except (KeyError, TypeError, ValueError) as error:
-        return Refusal("malformed", f"assertion: {type(error).__name__}")
-    return assertion
-
-
 def _store(
-    grant: Grant, person: Person, voice: Voice, assertion: assertions.Approval, at: datetime
+    grant: Grant, person: Person, voice: Voice, assertion: Approval, at: datetime
 ) -> Confirmation:
     event = append(
         "grant.confirmed",

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from registry.core.approvals import Approval, verify_assertion
+from registry.core.authenticator import SoftAuthenticator
 from registry.core.refusals import Refusal
+from registry.log.models import Outbox
+from registry.models import Credential, Representation
+from registry.services import authority, keyring, parties
 from tests.services.studio import Studio
 from tests.web.pages import as_
-from tests.world import World, log_types
+from tests.world import ORIGIN, Human, World, human, log_types, organisation
 from training.models import Delivery, Lora, OutputDecision
 from training.services import delivery, outputs, sealing
 
@@ -42,9 +50,23 @@ def deliver(studio: Studio, lora: Lora) -> Any:
     return delivery.delivery_make(lora=lora, recipient=studio.world.client)
 
 
+def approved(lora: Lora, who: Human, by: str, *, soft: SoftAuthenticator | None = None) -> Any:
+    """A yes by this person's key, or by somebody else's device in their session."""
+    begun = outputs.approve_begin(lora=lora, person=who.person, by=by)
+    if isinstance(begun, Refusal):
+        return begun
+    options = begun["options"] | ({"allowCredentials": []} if soft else {})
+    answer = (soft or who.soft).approve(options, ORIGIN)
+    return outputs.approve_finish(
+        lora=lora, person=who.person, challenge_id=begun["challenge_id"], response=answer
+    )
+
+
 def decide(studio: Studio, lora: Lora, name: str, by: str, *, approve: bool = True) -> Any:
-    person = getattr(studio.world, name).person
-    return outputs.output_decide(lora=lora, person=person, by=by, approve=approve)
+    who = getattr(studio.world, name)
+    if approve:
+        return approved(lora, who, by)
+    return outputs.output_return(lora=lora, person=who.person, by=by)
 
 
 def test_r15_nothing_is_delivered_before_talent_and_agency_approved_the_outputs(
@@ -114,8 +136,134 @@ def test_r15_the_page_shows_the_samples_to_those_who_decide(studio: Studio, lora
         assert image.status_code == 200
         assert image["Cache-Control"] == "no-store"
     assert as_(studio.world.mallory).get(f"{address}/samples").status_code == 404
-    asked = as_(studio.world.alice).post(
-        f"{address}/outputs", {"by": "talent", "decision": "approve", "note": "良いです"}
-    )
-    assert asked.status_code == 302
+    said = as_(studio.world.alice).post(f"{address}/outputs", {"by": "talent", "note": "暗い"})
+    assert said.status_code == 302
+    row = OutputDecision.objects.get()
+    assert (row.decision, row.note, row.payload) == ("returned", "暗い", None)
+
+
+def post(client: Any, path: str, body: dict[str, Any]) -> Any:
+    return client.post(path, body, content_type="application/json")
+
+
+def test_r15_outputs_are_approved_over_http_with_a_key(studio: Studio, lora: Lora) -> None:
+    """What the page's button does, and an API client."""
+    path, alice = f"/api/v1/jobs/{lora.job_id}/outputs", studio.world.alice
+    client = as_(alice)
+    begun = post(client, f"{path}/challenge", {"by": "talent"})
+    assert begun.status_code == 200, begun.content
+    answer = alice.soft.approve(begun.json()["options"], ORIGIN)
+    signed = {"challenge_id": begun.json()["challenge_id"], "response": answer}
+    done = post(client, path, signed)
+    assert (done.status_code, done.json()) == (201, {"by": "talent", "decision": "approved"})
+    assert post(client, path, signed).json()["code"] == "challenge_unknown"
     assert outputs.missing(lora) == [Refusal("output_unapproved:agency_officer", lora.pk)]
+    refused = post(as_(studio.world.bob), f"{path}/challenge", {"by": "talent"})
+    assert refused.json()["code"] == "wrong_state"
+    stranger = as_(studio.world.mallory)
+    assert post(stranger, path, signed).status_code == 404
+    assert post(stranger, f"{path}/challenge", {"by": "talent"}).status_code == 404
+
+
+def test_r15_only_their_own_key_says_yes_to_these_outputs(studio: Studio, lora: Lora) -> None:
+    """Neither a session with another's device, nor an answer to another challenge."""
+    world = studio.world
+    assert approved(lora, world.alice, "talent", soft=world.bob.soft).code == "bad_signature"
+    first, second = (
+        outputs.approve_begin(lora=lora, person=world.alice.person, by="talent") for _ in range(2)
+    )
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    answer = world.alice.soft.approve(first["options"], ORIGIN)
+
+    def finished(made_for: Lora, begun: dict[str, Any]) -> Any:
+        return outputs.approve_finish(
+            lora=made_for,
+            person=world.alice.person,
+            challenge_id=begun["challenge_id"],
+            response=answer,
+        )
+
+    assert finished(lora, second).code == "bad_signature"
+    other = Lora(job=lora.job, tensor_sha256="0" * 64, samples_object=lora.samples_object)
+    assert finished(other, first) == Refusal("challenge_unknown", first["challenge_id"])
+    assert not OutputDecision.objects.exists()
+    Credential.objects.filter(person=world.alice.person).update(retired_at=timezone.now())
+    assert approved(lora, world.alice, "talent") == Refusal("not_enrolled", "talent")
+
+
+def test_r15_a_yes_is_kept_whole_and_told_by_its_digest(studio: Studio, lora: Lora) -> None:
+    """Who doubts it later verifies the assertion again."""
+    row = decide(studio, lora, "alice", "talent")
+    kept = Approval.from_payload(row.payload)
+    verify_assertion(kept, bytes.fromhex(kept.grant_digest), keyring.trust_root())
+    assert {"assertion_sha256": kept.digest().hex()}.items() <= told("output.approved").items()
+
+
+def told(kind: str) -> dict[str, Any]:
+    """What the newest entry of a type says."""
+    rows = [json.loads(bytes(row.payload)) for row in Outbox.objects.order_by("seq")]
+    return dict([event["data"] for event in rows if event["type"] == kind][-1])
+
+
+def test_r15_whoever_speaks_for_her_today_decides(studio: Studio, lora: Lora) -> None:
+    """Not the officer of an agency that she left; the new agency is asked."""
+    world = studio.world
+    decide(studio, lora, "bob", "agency_officer")
+    decide(studio, lora, "alice", "talent")
+    assert outputs.missing(lora) == []
+    old = world.talent.representations.get()
+    Representation.objects.filter(pk=old.pk).delete()
+    assert outputs.missing(lora) == []  # she speaks for herself alone
+    assert decide(studio, lora, "bob", "agency_officer").code == "wrong_state"
+    other = organisation("agency", "Another Agency")
+    parties.representation_begin(
+        talent=world.talent, agency=other, begun_on=timezone.localdate() - timedelta(days=1)
+    )
+    assert outputs.missing(lora) == [Refusal("output_unapproved:agency_officer", lora.pk)]
+    erin = human("erin")
+    erin.enrol()
+    parties.membership_add(person=erin.person, organisation=other, role="officer")
+    assert isinstance(approved(lora, erin, "agency_officer"), OutputDecision)
+    assert outputs.missing(lora) == []
+
+
+def test_r15_any_officer_of_the_agency_says_its_word_and_the_newest_counts(
+    studio: Studio, lora: Lora
+) -> None:
+    """A second officer may return what the first approved; a viewer says nothing."""
+    world = studio.world
+    agency = world.talent.representations.get().agency
+    erin, frank = human("erin"), human("frank")
+    for who, role in ((erin, "officer"), (frank, "viewer")):
+        who.enrol()
+        parties.membership_add(person=who.person, organisation=agency, role=role)
+    decide(studio, lora, "alice", "talent")
+    assert approved(lora, frank, "agency_officer").code == "wrong_state"
+    assert isinstance(approved(lora, erin, "agency_officer"), OutputDecision)
+    assert outputs.missing(lora) == []
+    decide(studio, lora, "bob", "agency_officer", approve=False)
+    assert outputs.missing(lora) == [Refusal("output_unapproved:agency_officer", lora.pk)]
+
+
+def test_r15_nobody_decides_for_a_talent_who_is_barred_or_for_their_own_side(
+    studio: Studio, lora: Lora
+) -> None:
+    """A doubt about her age stops every yes; an officer who works for the requester says none."""
+    world = studio.world
+    parties.membership_add(
+        person=world.bob.person, organisation=lora.job.request.requester, role="viewer"
+    )
+    assert decide(studio, lora, "bob", "agency_officer").code == "self_approval"
+    other, grace = organisation("agency", "Claims Ltd"), human("grace").person
+    parties.membership_add(person=grace, organisation=other, role="officer")
+    authority.claim_file(
+        talent=world.talent,
+        agency=other,
+        by=grace,
+        begun_on=timezone.localdate(),
+        proof_sha256="cd" * 32,
+    )
+    barred = Refusal("representation_disputed", world.talent.pk)
+    assert outputs.missing(lora) == [barred]
+    assert decide(studio, lora, "alice", "talent") == barred

@@ -59,7 +59,7 @@ from registry.services import people as careers
 from tests.services.studio import Studio
 from tests.services.test_audit_services import finished
 from tests.web import pages
-from tests.world import JKT, World, human, organisation
+from tests.world import JKT, ORIGIN, World, human, organisation
 from training.models import (
     Dataset,
     Delivery,
@@ -191,7 +191,14 @@ def whole_case(studio: Studio) -> Delivery:
     lora = sealing.lora_seal(job=finished(studio))
     assert isinstance(lora, Lora), lora
     for who, by in ((studio.world.alice, "talent"), (studio.world.bob, "agency_officer")):
-        said = outputs.output_decide(lora=lora, person=who.person, by=by, approve=True)
+        begun = outputs.approve_begin(lora=lora, person=who.person, by=by)
+        assert isinstance(begun, dict), begun
+        said = outputs.approve_finish(
+            lora=lora,
+            person=who.person,
+            challenge_id=begun["challenge_id"],
+            response=who.soft.approve(begun["options"], ORIGIN),
+        )
         assert isinstance(said, OutputDecision), said
     made = delivery.delivery_make(lora=lora, recipient=studio.world.client)
     assert isinstance(made, Delivery), made
@@ -307,6 +314,7 @@ CASES: dict[tuple[str, str], tuple[type[models.Model], dict[str, Any]]] = {
     ("training_outputdecision", "person"): (OutputDecision, {"person": "another"}),
     ("training_outputdecision", "by"): (OutputDecision, {"by": "guardian"}),
     ("training_outputdecision", "decision"): (OutputDecision, {"decision": "returned"}),
+    ("training_outputdecision", "payload"): (OutputDecision, {"payload": None}),
     ("training_delivery", "lora"): (Delivery, {"lora": "another"}),
     ("training_delivery", "recipient"): (Delivery, {"recipient": "another"}),
     ("training_delivery", "file_sha256"): (Delivery, {"file_sha256": OTHER}),

@@ -59,12 +59,15 @@ async function run(button) {
   }
 }
 
-for (const button of document.querySelectorAll("[data-passkey]"))
-  button.addEventListener("click", () => run(button));
-for (const button of document.querySelectorAll("[data-open]"))
-  button.addEventListener("click", (event) => {
+// One listener for all: a part of the page may be exchanged for a newer one after this has run.
+document.addEventListener("click", (event) => {
+  const passkey = event.target.closest("[data-passkey]");
+  const open = event.target.closest("[data-open]");
+  const close = event.target.closest("[data-close]");
+  if (passkey) run(passkey);
+  if (open) {
     event.preventDefault(); // without this script the link leads to a page that asks the same
-    document.getElementById(button.dataset.open).showModal();
-  });
-for (const button of document.querySelectorAll("[data-close]"))
-  button.addEventListener("click", () => button.closest("dialog").close());
+    document.getElementById(open.dataset.open).showModal();
+  }
+  if (close) close.closest("dialog").close();
+});
