@@ -30,8 +30,10 @@ from registry.services.throttle import VERIFY_ADDRESS, VERIFY_ALL
 from registry.views.base import address, locale, said, viewer
 
 _ZIP: Final = b"PK\x03\x04"
-# Held in memory while it is looked at. People signed in may ask about larger files.
+# Held in memory while it is looked at. People signed in may ask about larger files; what is
+# larger still, a whole checkpoint, is traced on one's own machine by `kyodaku trace`.
 MAX_STRANGERS_BYTES: Final = 1 << 29
+MAX_BYTES: Final = 3 << 30
 
 
 @require_http_methods(["GET", "POST"])
@@ -67,10 +69,12 @@ def _limit(refusal: Refusal) -> dict[str, object]:
 def _bounded(request: HttpRequest, file: UploadedFile[Any]) -> Refusal | None:
     """What a stranger may ask of us: a file of some size, some times. People signed in are known,
     and are not counted."""
-    if viewer(request) is not None:
+    known = viewer(request) is not None
+    most = MAX_BYTES if known else MAX_STRANGERS_BYTES
+    if file.size is None or file.size > most:
+        return Refusal("malformed", f"more than {most >> 20} MiB")
+    if known:
         return None
-    if file.size is None or file.size > MAX_STRANGERS_BYTES:
-        return Refusal("malformed", f"more than {MAX_STRANGERS_BYTES >> 20} MiB")
     now, who = timezone.now(), address(request)
     mine = throttle.take(VERIFY_ADDRESS, who, at=now)
     return mine or throttle.take(VERIFY_ALL, "", at=now)

@@ -84,9 +84,11 @@ class EnrolmentInput(SignatureInput):
 
 
 class ReasonInput(Input):
-    """Why; never needed."""
+    """Why; never needed. What a talent says is for the platform alone unless she shares it."""
 
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    share_reason = serializers.BooleanField(required=False, default=False)
+    pressed = serializers.BooleanField(required=False, default=False)
 
 
 class RefuseInput(ReasonInput):

@@ -203,7 +203,7 @@ def request_amend(
     """
     at = at or timezone.now()
     _requester(request, by)
-    row = TrainingRequest.objects.select_for_update().get(id=request.id)
+    row = TrainingRequest.objects.select_for_update(no_key=True).get(id=request.id)
     if row.state not in ("submitted", "returned"):
         return [Refusal("wrong_state", row.state)]
     wanted = terms or Terms.from_payload(row.terms)

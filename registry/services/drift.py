@@ -107,7 +107,8 @@ def _hold(affected: Iterable[Affected], *, ref: str, at: datetime) -> list[str]:
     known = set(open_.values_list("grant", flat=True))
     held = [
         item.grant.id
-        for item in affected
+        # In the order in which a talent's stop locks them.
+        for item in sorted(affected, key=lambda item: item.grant.id)
         if not item.holds
         and item.grant.state in ("active", "paused")
         and item.grant.id not in known

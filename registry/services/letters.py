@@ -62,7 +62,8 @@ def remind(*, lanes: Iterable[Lane], at: datetime | None = None) -> list[Lane]:
 
 
 def _remind(lane: Lane, at: datetime) -> bool:
-    row = Lane.objects.select_for_update().select_related("grant__request").get(id=lane.id)
+    rows = Lane.objects.select_for_update(of=("self",)).select_related("grant__request")
+    row = rows.get(id=lane.id)
     request = row.grant.request
     allowed = rules.may_remind(
         reminders=row.reminders, last_told=_told(row), sign_by=request.sign_by, at=at

@@ -250,7 +250,7 @@ def request_seal_dataset(
     one is asked for.
     """
     at = at or timezone.now()
-    row = TrainingRequest.objects.select_for_update().get(id=request.id)
+    row = TrainingRequest.objects.select_for_update(no_key=True).get(id=request.id)
     # (1)
     refusals = _not_askable(row, at)
     if refusals:

@@ -175,6 +175,17 @@ def test_a_strangers_file_has_a_size(anybody, monkeypatch):
     assert check(anybody, b"0123456789").status_code == 200
 
 
+@pytest.mark.django_db
+def test_the_file_of_somebody_signed_in_has_a_size_too(monkeypatch):
+    keyring.create()
+    world = make_world()
+    monkeypatch.setattr("audit.views.MAX_STRANGERS_BYTES", 10)
+    monkeypatch.setattr("audit.views.MAX_BYTES", 20)
+    client = pages.as_(world.mallory)
+    assert check(client, b"0123456789+").status_code == 200
+    assert check(client, b"0123456789 123456789+").status_code == 413
+
+
 # --- what no address can mean ---------------------------------------------------------------------
 
 

@@ -12,7 +12,14 @@ from django.utils import timezone
 from registry.core import status_list
 from registry.core.trust import TrustRoot
 from registry.log.core import checkpoint, merkle, tiles, tlog_proof
-from registry.models import ApiKey, Approval, IdempotencyKey, TrainingRequest
+from registry.models import (
+    ApiKey,
+    Approval,
+    IdempotencyKey,
+    Lane,
+    PrivateNote,
+    TrainingRequest,
+)
 from registry.services import drift, keyring, parties, tokens
 from tests.world import ORIGIN, RECIPE, free, human, make_world, sequence, state
 
@@ -264,6 +271,18 @@ def test_alice_withdraws_with_one_post(world, alice):
 def test_bob_cannot_withdraw_for_alice(world, bob):
     grant = world.made()
     problem(post(bob, f"grants/{grant.id}/withdraw", {}), 409, "wrong_state")
+
+
+@pytest.mark.parametrize("act", ["withdraw", "refuse"])
+def test_alice_says_over_http_that_she_was_pressed(world, alice, act):
+    """As on the page: beside any answer, and the answer is the same."""
+    grant = world.made() if act == "withdraw" else world.asked()
+    body = {"pressed": True, "reason": "they sat beside me"}
+    body |= {"by": "talent"} if act == "refuse" else {}
+    assert post(alice, f"grants/{grant.id}/{act}", body).status_code == 200
+    note = PrivateNote.objects.get(person=world.alice.person, pressed=True)
+    assert note.reason == "they sat beside me"
+    assert Lane.objects.get(grant=grant, by="talent").reason == ""
 
 
 def test_bob_refuses_for_the_agency(world, bob):

@@ -18,7 +18,7 @@ from registry import selectors as registry
 from registry.core.refusals import Refusal
 from registry.core.rights import Sheet
 from registry.log import append
-from registry.models import Grant, Person, Talent
+from registry.models import Grant, Person, Talent, TrainingRequest
 from registry.services import requests, vault
 from training.core import curation
 from training.core.curation import Acceptance, Report
@@ -182,7 +182,10 @@ def dataset_seal(*, dataset: Dataset, at: datetime | None = None) -> Grant | lis
     """
     at = at or timezone.now()
     with transaction.atomic():
-        row = Dataset.objects.select_for_update().select_related("request").get(pk=dataset.pk)
+        # The request first, as everybody locks it who changes the two.
+        TrainingRequest.objects.select_for_update(no_key=True).get(pk=dataset.request_id)
+        rows = Dataset.objects.select_for_update(of=("self",)).select_related("request")
+        row = rows.get(pk=dataset.pk)
         answer = _seal(row, at)
         if isinstance(answer, list):
             transaction.set_rollback(True)

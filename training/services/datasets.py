@@ -33,7 +33,7 @@ MAX_REFERENCES = 20
 def dataset_open(*, request: TrainingRequest) -> Dataset:
     """The request's data set, made with its key on first use."""
     with transaction.atomic():
-        TrainingRequest.objects.select_for_update().get(pk=request.pk)
+        TrainingRequest.objects.select_for_update(no_key=True).get(pk=request.pk)
         found = Dataset.objects.filter(request=request).first()
         if found is not None:
             return found
@@ -147,7 +147,7 @@ def dataset_reopen(*, dataset: Dataset, at: datetime | None = None) -> Dataset |
     """
     at = at or timezone.now()
     with transaction.atomic():
-        request = TrainingRequest.objects.select_for_update().get(pk=dataset.request_id)
+        request = TrainingRequest.objects.select_for_update(no_key=True).get(pk=dataset.request_id)
         row = Dataset.objects.select_for_update().get(pk=dataset.pk)
         if row.state != Dataset.State.SEALED or request.state != "returned":
             return Refusal("wrong_state", f"{row.state}, request {request.state}")
@@ -161,7 +161,8 @@ def dataset_reopen(*, dataset: Dataset, at: datetime | None = None) -> Dataset |
 
 def open_for_change(dataset: Dataset) -> Dataset | Refusal:
     """The data set's row, locked; `wrong_state` once it is sealed."""
-    row = Dataset.objects.select_for_update().select_related("request").get(pk=dataset.pk)
+    rows = Dataset.objects.select_for_update(of=("self",)).select_related("request")
+    row = rows.get(pk=dataset.pk)
     if row.state == Dataset.State.SEALED:
         return Refusal("wrong_state", "the data set is sealed")
     return row

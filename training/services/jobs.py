@@ -60,7 +60,7 @@ def job_create(
     """
     at = at or timezone.now()
     with transaction.atomic():
-        TrainingRequest.objects.select_for_update().get(pk=request.pk)
+        TrainingRequest.objects.select_for_update(no_key=True).get(pk=request.pk)
         answer = _create(request, at)
         if isinstance(answer, list):
             codes = sorted({refusal.code for refusal in answer})
