@@ -6,7 +6,7 @@ export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token bench-trainer chaos hammer log-chaos mutants \
-        conformance fuzz e2e messages db
+        conformance interop fuzz e2e messages db
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ mutants: ## take each guarding check out and see a test fail (minutes)
 
 conformance: ## the public test vectors of every format we speak
 	@$(PY) -m tests.conformance
+
+interop: ## an outside Go client reads an exported log (needs Go and golang.org/x/mod)
+	@$(PY) -m tests.interop
 
 fuzz: ## every parser under atheris, SECONDS_EACH=600 of CPU each (QUICK=1: seconds)
 	@$(PY) -m tests.fuzz
