@@ -94,7 +94,7 @@ def _empty(person: Person) -> None:
     IdentityCheck.objects.filter(person=person).update(sealed_birth=None, document_sha256="")
     Talent.objects.filter(person=person).update(kana="", sealed_birth=None, never_list=[])
     person.lanes.update(reason="")
-    person.private_notes.update(reason="")
+    person.private_notes.update(sealed_reason=None, sealed_finding=None)
     person.credentials.update(label="")
     person.guardianships.update(relation="", proof_sha256="")
     if person.user_id is not None:

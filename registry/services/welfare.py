@@ -76,9 +76,9 @@ def note(
         talents = grant.request.talents.filter(Q(person=person) | Q(id__in=charges))
         about = [(talent.id, None) for talent in talents.order_by("id")]
     for talent_id, lane in about:
-        PrivateNote.objects.create(
-            talent_id=talent_id, person=person, lane=lane, reason=reason, pressed=pressed, at=at
-        )
+        row = PrivateNote(talent_id=talent_id, person=person, lane=lane, pressed=pressed, at=at)
+        row.reason = reason
+        row.save()
 
 
 @transaction.atomic
@@ -88,9 +88,9 @@ def note_leave(
     """The flag alone, without an answer, at any time. Nothing happens for who is no talent."""
     at = at or timezone.now()
     for talent in _talents_of(person):
-        PrivateNote.objects.create(
-            talent=talent, person=person, reason=reason, pressed=pressed, at=at
-        )
+        row = PrivateNote(talent=talent, person=person, pressed=pressed, at=at)
+        row.reason = reason
+        row.save()
 
 
 def _talents_of(person: Person) -> QuerySet[Talent]:
@@ -114,8 +114,11 @@ def note_review(
     Raises `PermissionDenied` for anybody but the platform's operators.
     """
     _operator(by)
+    note.finding = finding.strip()
     rows = PrivateNote.objects.filter(id=note.id, pressed=True, reviewed_at__isnull=True)
-    done = rows.update(reviewed_at=at or timezone.now(), reviewed_by=by, finding=finding.strip())
+    done = rows.update(
+        reviewed_at=at or timezone.now(), reviewed_by=by, sealed_finding=note.sealed_finding
+    )
     return None if done else Refusal("wrong_state", "looked at already")
 
 

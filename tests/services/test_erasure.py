@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
@@ -14,9 +15,19 @@ from registry.core.parties import LegalName
 from registry.log import fsck
 from registry.log import selectors as log
 from registry.log.core import merkle
+from registry.log.core.errors import VerificationError
 from registry.log.models import Entry
-from registry.models import Approval, ContactPoint, KeyShare, Lane, Person, Talent
-from registry.services import contacts, erasure, identity, keyring, people, vault
+from registry.models import Approval, ContactPoint, KeyShare, Lane, Person, PrivateNote, Talent
+from registry.services import (
+    approvals,
+    contacts,
+    erasure,
+    identity,
+    keyring,
+    people,
+    vault,
+    welfare,
+)
 from tests.web.pages import login
 from tests.world import log_types, sequence, state
 
@@ -123,3 +134,23 @@ def test_an_erased_officer_leaves_signatures_and_no_role(world):
     assert selectors.officers_of(world.agency) == []
     assert not world.bob.person.credentials.filter(retired_at=None).exists()
     assert len(selectors.approvals_of(grant)) == 3
+
+
+def test_what_she_told_the_platform_is_no_words_in_the_database(world):
+    """Neither the words nor whether there were any; gone with her key."""
+    approvals.approval_refuse(
+        person=world.alice.person, grant=world.asked(), by="talent", reason="he stood beside me"
+    )
+    welfare.note_leave(person=world.alice.person, pressed=True)
+    told, silent = PrivateNote.objects.order_by("id")
+    assert (told.reason, silent.reason) == ("he stood beside me", "")
+    assert len(told.sealed_reason) == len(silent.sealed_reason)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM registry_privatenote p WHERE p::text LIKE '%stood%'")
+        assert cursor.fetchone() == (0,)
+    told.person = world.bob.person
+    with pytest.raises(VerificationError):
+        assert told.reason
+    erasure.person_erase(person=world.alice.person)
+    assert not PrivateNote.objects.exclude(sealed_reason=None).exists()
+    assert [note.reason for note in PrivateNote.objects.all()] == ["", ""]
