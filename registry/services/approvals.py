@@ -41,7 +41,7 @@ from registry.models import (
     Representation,
     Talent,
 )
-from registry.services import clearance, keyring, lanes, vault, welfare
+from registry.services import clearance, keyring, lanes, review, vault, welfare
 from registry.services.conflicts import conflict
 from registry.services.grants import lock, log_end, move, request_move
 from registry.services.parties import challenge_take
@@ -324,6 +324,8 @@ def _make(grant: Grant, at: datetime) -> None:
     )
     Grant.objects.filter(id=grant.id).update(made_event=event)
     welfare.hold_if_stopped(grant, at=at)
+    # Who signed first may speak for nobody by the time the last one does.
+    review.grants_review([grant], at=at)
 
 
 @transaction.atomic

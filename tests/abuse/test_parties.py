@@ -642,3 +642,17 @@ def test_a38_names_follow_one_another_and_a_bad_one_changes_nothing(world):
     )
     assert bad.field == "name"
     assert world.talent.stage_names.count() == 1
+
+
+def test_a17_a_signer_whose_contract_ended_before_the_last_signature_carries_nothing(world):
+    """A17: the officer signed on a day on which the agency spoke for her; she signed after it."""
+    grant = world.asked()
+    assert isinstance(world.bob.approve(grant, "agency_officer"), Approval)
+    leave(world, timezone.localdate() - timedelta(days=1))
+    assert isinstance(world.charlie.approve(grant, "photo_copyright"), Approval)
+    assert isinstance(world.alice.approve(grant, "talent"), Approval)
+    assert state(grant) == "paused"
+    assert [hold.reason for hold in grant.holds.all()] == ["representation"]
+    assert [refusal.code for refusal in world.mint(grant)] == ["paused"]
+    assert isinstance(world.alice.confirm(grant), Confirmation)
+    assert state(grant) == "active"
