@@ -45,6 +45,27 @@ def check(folder: Path, vkeys: Sequence[str]) -> int:
     return head.size
 
 
+def entries(folder: Path, vkeys: Sequence[str]) -> list[bytes]:
+    """Return every entry of an exported folder, oldest first, whatever this database holds.
+
+    (1) the checkpoint is signed; (2) its bundles are there, with as many entries; (3) the entries
+    give its root. Raises VerificationError `fsck_export`; OSError when a file cannot be read.
+    """
+    try:
+        head = verify_checkpoint(export.exported_note(folder), vkeys)  # (1)
+    except (VerificationError, UnicodeDecodeError) as error:
+        raise _wrong(CHECKPOINT, str(error)) from error
+    found: list[bytes] = []
+    while len(found) < head.size:  # (2)
+        width = min(tiles.WIDTH, head.size - len(found))
+        name = tiles.entries_path(len(found) // tiles.WIDTH, width)
+        found += tiles.parse_bundle((folder / name).read_bytes())
+    root = merkle.MerkleTree(merkle.leaf_hash(entry) for entry in found).root()
+    if len(found) != head.size or root != head.root:  # (3)
+        raise _wrong(CHECKPOINT, "the entries do not give its root")
+    return found
+
+
 def _names(level: int, n: int, width: int) -> Iterator[str]:
     yield tiles.tile_path(level, n, width)
     if level == 0:

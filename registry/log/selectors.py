@@ -5,6 +5,7 @@ wrong tile can only give a proof that fails.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -14,6 +15,7 @@ from registry.log.core import canonical, merkle, subjects, tiles
 from registry.log.core.tlog_proof import TlogProof, format_proof
 
 _POLL_SECONDS: Final = 0.02
+_CHUNK: Final = 1000
 
 
 def latest_checkpoint() -> models.Checkpoint | None:
@@ -24,6 +26,17 @@ def latest_checkpoint() -> models.Checkpoint | None:
 def entry_by_event(event_id: str) -> models.Entry | None:
     """Return the entry of an event, or None while it waits in the outbox or never was."""
     return models.Entry.objects.filter(event_id=event_id).first()
+
+
+def unknown_events(event_ids: Sequence[str]) -> set[str]:
+    """Return those of these ids that no entry and no waiting event of this database has."""
+    unknown = set(event_ids)
+    for start in range(0, len(event_ids), _CHUNK):
+        some = event_ids[start : start + _CHUNK]
+        found = models.Entry.objects.filter(event_id__in=some).values_list("event_id", flat=True)
+        unknown.difference_update(found)
+    waiting = (canonical.loads(bytes(row.payload))["id"] for row in models.Outbox.objects.all())
+    return unknown.difference(waiting)
 
 
 def entries_about(*words: str) -> QuerySet[models.Entry]:

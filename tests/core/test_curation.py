@@ -269,6 +269,20 @@ def test_nearly_the_same_picture_needs_a_reason_even_mirrored(field: str) -> Non
     assert refused(items, charlie("near_duplicate")) == []
 
 
+@pytest.mark.parametrize(("bits", "found_again"), [(0, True), (14, True), (15, False)])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_picture_that_was_left_out_is_known_again(
+    bits: int, found_again: bool, mirrored: bool
+) -> None:
+    third = good_set()[2]
+    hashes = third.phash ^ ((1 << bits) - 1), ~third.phash_mirrored & ((1 << 64) - 1)
+    out = [hashes[::-1] if mirrored else hashes]
+    seen = judge(good_set(), REFERENCES, PROFILE, refused=out).findings
+    assert [(f.kind, f.pictures) for f in seen if f.code == "refused_before"] == (
+        [("review", (third.id,))] if found_again else []
+    )
+
+
 def test_hashes_eleven_bits_apart_are_two_pictures() -> None:
     assert found(with_one(phash=picture(1).phash ^ 0b11111111111)) == {}
 
@@ -458,7 +472,8 @@ def test_the_report_is_integers_strings_and_nothing_else() -> None:
 EVERY_CODE = [
     *("unknown_face", "unlike_face", "possible_face", "no_face", "face_repeated", "weak_likeness"),
     *("too_few_pictures", "few_pictures", "many_pictures", "too_many_pictures"),
-    *("duplicate", "near_duplicate", "same_background", "same_outfit", "same_hair"),
+    *("duplicate", "near_duplicate", "refused_before"),
+    *("same_background", "same_outfit", "same_hair"),
     *("same_everything", "dominant_background", "grain", "too_soft", "over_retouched"),
     *("skin_tone", "unlike_exposure", "face_small", "sideways", "bystander", "talent_absent"),
 ]

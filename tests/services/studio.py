@@ -231,7 +231,7 @@ class Studio:
     def client(self, name: str = "worker", **changes: Any) -> Client:
         """The worker's client, straight into the registry's views."""
         own = keys.load(self.folder / name / "keys")
-        return Client(settings.PUBLIC_URL, own.signer, transport=Site(), **changes)
+        return Client(settings.PUBLIC_URL, own.signer, **({"transport": Site()} | changes))
 
     def own_keys(self, name: str = "worker") -> keys.Keys:
         return keys.load(self.folder / name / "keys")

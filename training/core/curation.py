@@ -66,6 +66,8 @@ class Profile:
     same_outfit: int = 450
     same_hair: int = 450
     near_duplicate_bits: int = 10
+    # Somebody left a picture out, and one like it came back: unlike ones differ in about 32 bits.
+    refused_bits: int = 14
     # Quality of the talent's face and of the whole picture.
     min_face_side: int = 80
     max_grain: int = 600
@@ -250,10 +252,12 @@ def judge(
     references: References,
     profile: Profile | None = None,
     others: Sequence[References] = (),
+    refused: Sequence[tuple[int, int]] = (),
 ) -> Report:
     """Measurements into a report. Says what was found; `decide` says what follows.
 
     `others` are the further people of a blend; each of `references` and `others` names its talent.
+    `refused` are perceptual hashes, as it is and mirrored, of pictures that a party left out.
     """
     profile = profile or Profile()
     groups = _groups(measurements, profile)
@@ -263,6 +267,7 @@ def judge(
         *_face_findings(measurements, profile),
         *_people_findings(measurements, people, profile),
         *_duplicate_findings(measurements, profile),
+        *_refused_findings(measurements, refused, profile),
         *_group_findings(groups, len(measurements), profile),
         *_quality_findings(measurements, people, profile),
     ]
@@ -310,7 +315,8 @@ def _answers(finding: Finding, offered: list[Acceptance]) -> list[Acceptance]:
 
 
 def _refusal(finding: Finding) -> Refusal:
-    faces = finding.code == "unknown_face" or finding.kind == "review"
+    face_open = finding.kind == "review" and finding.code != "refused_before"
+    faces = finding.code == "unknown_face" or face_open
     code = "unknown_face" if faces else f"curation_blocked:{finding.code}"
     return Refusal(code, f"{finding.code} {' '.join(finding.pictures)}".strip())
 
@@ -444,18 +450,29 @@ def _duplicate_findings(items: Sequence[Measurement], profile: Profile) -> list[
         for other in items[index + 1 :]:
             if one.pixel_sha256 == other.pixel_sha256 or one.file_sha256 == other.file_sha256:
                 found.append(Finding("duplicate", "hard", (one.id, other.id)))
-            elif _bits(one, other) <= profile.near_duplicate_bits:
+            elif _bits(_hashes(one), _hashes(other)) <= profile.near_duplicate_bits:
                 found.append(Finding("near_duplicate", "soft", (one.id, other.id)))
     return found
 
 
-def _bits(one: Measurement, other: Measurement) -> int:
+def _refused_findings(
+    items: Sequence[Measurement], refused: Sequence[tuple[int, int]], profile: Profile
+) -> list[Finding]:
+    """Pictures like one that somebody left out: stored anew, cut or mirrored, they look alike."""
+    return [
+        Finding("refused_before", "review", (item.id,))
+        for item in items
+        if any(_bits(_hashes(item), hashes) <= profile.refused_bits for hashes in refused)
+    ]
+
+
+def _hashes(item: Measurement) -> tuple[int, int]:
+    return item.phash, item.phash_mirrored
+
+
+def _bits(one: tuple[int, int], other: tuple[int, int]) -> int:
     """Differing bits of two perceptual hashes, as they are or one of them mirrored."""
-    pairs = (
-        (one.phash, other.phash),
-        (one.phash, other.phash_mirrored),
-        (one.phash_mirrored, other.phash),
-    )
+    pairs = ((one[0], other[0]), (one[0], other[1]), (one[1], other[0]))
     return min((left ^ right).bit_count() for left, right in pairs)
 
 
@@ -710,6 +727,15 @@ ADVICE: Final[dict[str, Advice]] = {
         "Pictures that alike make the model remember that one scene.",
         "片方を外すか、残す理由を書いて引き受けてください。",
         "Remove one, or take it on with the reason for keeping both.",
+    ),
+    "refused_before": Advice(
+        "review",
+        "関係者が外した写真によく似た写真です。",
+        "This picture is much like one that somebody left out.",
+        "保存し直しや切り抜きで、断られた写真を入れ直すことはできません。",
+        "Stored anew or cut, a picture that was refused is still that picture.",
+        "この写真を外してください。別の写真であれば、依頼者以外の担当者が見て理由を書きます。",
+        "Remove it. If it is another picture, a reviewer who is not the requester says why.",
     ),
     "weak_likeness": Advice(
         "warn",

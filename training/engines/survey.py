@@ -19,7 +19,7 @@ from registry.core.refusals import Refusal
 from training.core.curation import Profile, References, Report, judge
 from training.core.pictures import Picture
 from training.engines.base import Box, Face, FaceEngine, Rgb, Vector, similarity
-from training.engines.measure import measure, skin
+from training.engines.measure import measure, phash, skin
 
 MIN_REFERENCES = 3
 MIN_AGREEMENT = 0.50
@@ -101,12 +101,14 @@ def survey(
     profile: Profile | None = None,
     progress: Progress | None = None,
     bystanders: Mapping[str, Sequence[tuple[str, Box]]] | None = None,
+    refused: Sequence[Picture] = (),
 ) -> Report:
     """Look at every picture and report. Pictures are named `p001` … in the order given.
 
     `people` is the talent's template, or each talent's by id. `bystanders` are declared people with
-    their faces' boxes, by picture name. `progress(done, total)` is called after each; about a third
-    of a CPU second per picture. Raises TemplateMismatchError when a template is not this engine's.
+    their faces' boxes, by picture name; `refused` are pictures that a party left out.
+    `progress(done, total)` is called after each; about a third of a CPU second per picture. Raises
+    TemplateMismatchError when a template is not this engine's.
     """
     templates = {"": people} if isinstance(people, Template) else dict(people)
     for template in templates.values():
@@ -120,7 +122,8 @@ def survey(
         if progress is not None:
             progress(number, len(pictures))
     references = [template.references(talent) for talent, template in sorted(templates.items())]
-    return judge(measured, references[0], profile, references[1:])
+    out = [(phash(rgb), phash(rgb[:, ::-1])) for rgb in map(pixels, refused)]
+    return judge(measured, references[0], profile, references[1:], out)
 
 
 def _belongs(template: Template, engine: FaceEngine) -> None:

@@ -18,7 +18,7 @@ from registry import selectors as registry
 from registry.core.refusals import Refusal
 from registry.core.rights import Sheet
 from registry.log import append
-from registry.models import Grant, Person, Talent, TrainingRequest
+from registry.models import Grant, Lane, Person, Talent, TrainingRequest
 from registry.services import requests, vault
 from training.core import curation
 from training.core.curation import Acceptance, Report
@@ -52,10 +52,20 @@ def dataset_survey(
     plain = _plain_pictures(dataset, rows, key)
     if isinstance(plain, Refusal):
         return plain
+    out = _plain_pictures(dataset, _refused(dataset), key)
+    if isinstance(out, Refusal):
+        return out
     told = _Told(dataset, progress)
     seen = rights.bystanders_of(dataset)
-    report = surveying.survey(plain, people, engine, progress=told, bystanders=seen)
+    report = surveying.survey(plain, people, engine, progress=told, bystanders=seen, refused=out)
     return _keep(dataset, rows, report)
+
+
+def _refused(dataset: Dataset) -> list[Picture]:
+    """What a party left out in an offer of less: it must not come back, itself or in disguise."""
+    lanes = Lane.objects.filter(grant__request=dataset.request, offer__isnull=False)
+    named = {pk for lane in lanes for pk in (lane.offer or {})["left_out"]}
+    return list(dataset.pictures.filter(pk__in=named))
 
 
 @dataclasses.dataclass
