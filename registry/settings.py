@@ -162,6 +162,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_DEFAULT_QUEUE = "default"  # seal, deliver, periodic; queue `gpu` runs one at a time
 CELERY_TASK_CREATE_MISSING_QUEUES = True
+# With the broker away, a page answers all the same: the row is kept, the sweep finds it.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
 CELERY_TASK_ROUTES = {"training.nudge_worker": {"queue": "gpu"}}
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -178,6 +180,16 @@ CELERY_BEAT_SCHEDULE = {
     "throttles": {"task": "registry.sweep_throttles", "schedule": 3600.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
+
+# --- runners: how a worker comes to look at the queue (training/runners) --------------------------
+RUNNER = env.choice("KYODAKU_RUNNER", {"celery", "process", "kubernetes"}, "celery")
+KUBERNETES_POD = env.file("KYODAKU_KUBERNETES_POD")  # docker/pod.toml is an example
+KUBERNETES_API = env.text("KYODAKU_KUBERNETES_API", "https://kubernetes.default.svc")
+KUBERNETES_ACCOUNT = env.path(
+    "KYODAKU_KUBERNETES_ACCOUNT", Path("/var/run/secrets/kubernetes.io/serviceaccount")
+)
+if RUNNER == "kubernetes" and KUBERNETES_POD is None:
+    raise env.refuse("KYODAKU_KUBERNETES_POD", "must be set when KYODAKU_RUNNER is kubernetes")
 
 # --- mail: messages that say that something waits ------------------------------------------------
 # smtp://user:password@host:587 (STARTTLS) or smtps://…:465. Unset: none is sent, a message with an

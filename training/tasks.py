@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from registry.core import dpop
 from registry.core.ids import is_id
 from registry.core.refusals import Refusal
 from registry.models import SeenProof
+from training.core import pods
 from training.models import TrainingJob
+from training.runners import NotWoken, Runner, by_pod, by_process, by_queue
 from training.services import drift, jobs, sealing
 from training.worker import agent
 from training.worker.client import Unreachable
 
 log = logging.getLogger(__name__)
-GPU_QUEUE = "gpu"
 
 
 def local_worker() -> agent.Config:
@@ -39,7 +43,9 @@ def local_worker() -> agent.Config:
     )
 
 
-@shared_task(name="training.nudge_worker", ignore_result=True)
+# Acknowledged before it runs: a run outlasts every broker's patience (30 minutes in RabbitMQ, an
+# hour in Redis), and what a killed worker had begun, its row tells.
+@shared_task(name=by_queue.NUDGE, ignore_result=True, acks_late=False)
 def nudge_worker() -> str:
     """Let this machine's worker take jobs until none waits."""
     outcome = "nothing"
@@ -58,14 +64,54 @@ def nudge_worker() -> str:
         log.info("job %s: %s", done.job_id, outcome)
 
 
+@cache
+def runner() -> Runner:
+    """How this registry gets workers to look (`KYODAKU_RUNNER`); one as long as we live."""
+    if settings.RUNNER == "process":
+        return by_process.ByProcess(local_worker(), Path(settings.WORKER_DIR) / "worker.log")
+    if settings.RUNNER == "kubernetes":
+        return by_pod.ByPod(
+            by_pod.Cluster(settings.KUBERNETES_API, Path(settings.KUBERNETES_ACCOUNT)),
+            pods.read_pod(Path(str(settings.KUBERNETES_POD)).read_text(encoding="utf-8")),
+            registry_url=settings.PUBLIC_URL,
+            runtime_s=jobs.MAX_RUNTIME_S,
+        )
+    return by_queue.ByQueue()
+
+
+@shared_task(name="training.wake", ignore_result=True)
+def wake() -> int:
+    """Have the runner get somebody to look, if anything waits. A failure is logged and repeated."""
+    try:
+        return runner().wake(jobs.waiting())
+    except NotWoken as error:
+        log.warning("nobody woken, the sweep tries again: %s", error)
+        return 0
+
+
 def wake_worker() -> None:
-    """Nudge the workers of this registry's own machines; others look by themselves."""
-    nudge_worker.apply_async(queue=GPU_QUEUE)
+    """Have somebody look at the queue soon; the sweep does it otherwise.
+
+    Only Celery's own nudge is sent from here: processes and pods are a worker's to start, not the
+    web's.
+    """
+    if settings.RUNNER == "celery":
+        wake()
+    else:
+        _send(wake)
 
 
 def wake_sealer(job_id: str) -> None:
     """Have a finished job sealed soon; the sweep does it otherwise."""
-    seal_lora.delay(job_id)
+    _send(seal_lora, job_id)
+
+
+def _send(task: Any, *args: str) -> None:
+    """Send a message that nothing depends on: with the broker away, the sweep finds the row."""
+    try:
+        task.apply_async(args, expires=by_queue.LIFE_S)
+    except OperationalError as error:
+        log.warning("not sent, the sweep finds it: %s (%s)", task.name, error)
 
 
 @shared_task(name="training.seal_lora", ignore_result=True)
@@ -88,6 +134,5 @@ def sweep() -> dict[str, int]:
     SeenProof.objects.filter(seen_at__lt=forgotten).delete()
     for job in TrainingJob.objects.filter(state=TrainingJob.State.FINALISING):
         wake_sealer(job.pk)
-    if TrainingJob.objects.filter(state=TrainingJob.State.QUEUED).exists():
-        wake_worker()
+    wake()
     return outcomes

@@ -20,11 +20,18 @@ from registry.log import append
 from registry.models import Grant, Lane, TrainingRequest
 from registry.services import tokens
 from training.models import Dataset, TrainingJob, Worker
+from training.runners import Waiting
 from training.services.faults import HELD, State, grant_code, job_end, stop_code
 from training.trainer.config import Recipe
 
 MAX_ATTEMPTS: Final = 3
 MAX_RUNTIME_S: Final = 4 * 3600
+
+
+def waiting() -> list[Waiting]:
+    """The rows that wait for a worker, oldest first."""
+    rows = TrainingJob.objects.filter(state=State.QUEUED).order_by("created_at")
+    return [Waiting(pk, attempt) for pk, attempt in rows.values_list("pk", "attempt")]
 
 
 def recipe_of(request: TrainingRequest) -> dict[str, Any]:

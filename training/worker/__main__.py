@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from training.worker import agent, keys
 from training.worker.client import Unreachable
+
+TRY_AGAIN = os.EX_TEMPFAIL  # the registry was out of reach, or we were told to stop
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,18 +50,28 @@ def _run(options: argparse.Namespace) -> int:
         trust=options.trust,
         bases=tuple(options.base),
     )
+    signal.signal(signal.SIGTERM, _told_to_stop)
     while True:
+        code = 0
         try:
             outcome = agent.run_once(config)
         except Unreachable as error:
             sys.stderr.write(f"{error}\n")
-            outcome = None
+            outcome, code = None, TRY_AGAIN
         if outcome is not None:
             sys.stdout.write(f"{outcome}\n")
         if options.once:
-            return 0
+            return code
         if outcome is None:
             time.sleep(options.every)
+
+
+def _told_to_stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave through every `finally`: the trainer is stopped, the folder wiped, the lease runs out.
+
+    In a container we are process 1, which the kernel would not end by SIGTERM.
+    """
+    raise SystemExit(TRY_AGAIN)
 
 
 if __name__ == "__main__":
