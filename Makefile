@@ -5,7 +5,7 @@ export OMP_NUM_THREADS := 1
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token bench-trainer chaos hammer log-chaos mutants \
+.PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token bench-gate bench-trainer chaos hammer log-chaos mutants \
         conformance interop fuzz e2e messages db
 
 help: ## this list
@@ -36,7 +36,7 @@ format: ## let ruff put everything in form
 db: ## the database alone, until Ctrl-C
 	@KYODAKU_MODE=test $(PY) -m registry.local db
 
-bench: bench-log bench-watermark bench-token bench-trainer ## every bench
+bench: bench-log bench-watermark bench-token bench-gate bench-trainer ## every bench
 
 bench-log: ## the log's speed beside a peer's (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_log
@@ -46,6 +46,9 @@ bench-watermark: ## how well the watermark is read back (QUICK=1: under a minute
 
 bench-token: ## how fast a worker checks a consent token (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_token
+
+bench-gate: ## what the gate costs a run, at its start and while it trains (QUICK=1: under a minute)
+	@$(PY) -m tests.bench.bench_gate
 
 bench-trainer: ## what a LoRA on the tiny base changes, and for whom (QUICK=1 for daily use)
 	@$(PY) -m tests.bench.bench_trainer
