@@ -5,7 +5,7 @@ export OMP_NUM_THREADS := 1
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo core test check format lock bench bench-log bench-watermark bench-token bench-gate bench-trainer chaos hammer log-chaos mutants \
+.PHONY: job-chaos withdraw-race help run demo core test check format lock bench bench-log bench-watermark bench-token bench-gate bench-trainer chaos hammer log-chaos mutants \
         conformance interop fuzz e2e messages db
 
 help: ## this list
@@ -53,7 +53,13 @@ bench-gate: ## what the gate costs a run, at its start and while it trains (QUIC
 bench-trainer: ## what a LoRA on the tiny base changes, and for whom (QUICK=1 for daily use)
 	@$(PY) -m tests.bench.bench_trainer
 
-chaos: log-chaos hammer ## everything that kills and hammers
+chaos: log-chaos hammer job-chaos withdraw-race ## everything that kills, hammers and withdraws
+
+job-chaos: ## 180 faults around training jobs, on three brokers (QUICK=1: two minutes, one broker)
+	@$(PY) -m tests.chaos.jobs
+
+withdraw-race: ## 50 withdrawals at any moment of a run of the real trainer (QUICK=1: 5)
+	@$(PY) -m tests.chaos.withdraw_race
 
 hammer: ## ten minutes of writers and of readers who check every proof (QUICK=1: 20 seconds)
 	@$(PY) -m tests.chaos.hammer_log

@@ -226,6 +226,7 @@ def main() -> int:
         from registry.log import sequencer  # noqa: PLC0415
         from registry.services import keyring  # noqa: PLC0415
         from training import tasks  # noqa: PLC0415
+        from training.worker import agent  # noqa: PLC0415
 
         setup_test_environment(debug=False)  # the registry answers in this process
         keyring.create()
@@ -243,7 +244,7 @@ def main() -> int:
             base = statistics.median(hashed_s(studio.base_dir) for _ in range(3))
             started = statistics.median(start_s(studio) for _ in range(STARTS))
             spent = leases(studio)
-            renewals = RUN_S / (settings.LEASE_SECONDS / 3)
+            renewals = RUN_S / (settings.LEASE_SECONDS / agent.RENEWALS_PER_LEASE)
         finally:
             stop.set()
             runner.join()

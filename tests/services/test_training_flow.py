@@ -1,6 +1,7 @@
 """From photographs to a delivered LoRA, with a trainer that really asks for admission."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pyrage
@@ -21,7 +22,7 @@ from training.core.curation import report_digest
 from training.models import Delivery, JobPoint, Lora, TrainingJob
 from training.services import curation, datasets, delivery, gate, jobs, runs, sealing, workers
 from training.services.objects import object_read, object_store
-from training.worker.client import Released
+from training.worker.client import Released, Unreachable
 
 State = TrainingJob.State
 
@@ -570,3 +571,46 @@ def test_whose_face_it_is_is_never_decided_by_whoever_asks(studio):
     assert getattr(answers[0], "detail", None) == "unlike_face"
     assert answers[0].code == "self_approval"
     assert answers[1].by == studio.world.alice.person.pk
+
+
+HANGS = """
+import json, sys, time
+sys.stdin.readline()
+open("pixels.png", "wb").write(b"x" * 1000)
+print(json.dumps({"event": "verified"}), flush=True)
+print(json.dumps({"event": "progress", "step": 7, "loss": 0.5}), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("cause", ["withdrawn", "silence"])
+def test_a_trainer_that_does_not_stop_is_killed_and_wiped_by_its_agent(studio, tmp_path, cause):
+    """It loads a model, or hangs: the bound holds all the same."""
+    script = tmp_path / "hangs.py"
+    script.write_text(HANGS)
+    job = studio.queued()
+    short = replace(keyring.trust_root(), status_max_age_s=1)
+    if cause == "silence":
+        (studio.folder / "worker" / "trust.json").write_bytes(short.to_bytes())
+    client = studio.client()
+
+    def watch(event):
+        if event["event"] == "progress":
+            if cause == "withdrawn":
+                withdraw(studio, job.grant)
+            else:
+                client.lease = unreachable
+
+    outcome = studio.run(watch, trainer=script, client=client)
+    code = "withdrawn" if cause == "withdrawn" else "status_stale"
+    assert (outcome.state, outcome.code, outcome.left) == ("stopped", code, 0)
+    assert outcome.report["wiped"]["files"] > 0
+    assert studio.job_folders() == []
+    if cause == "withdrawn":
+        assert (stored(job).state, stored(job).stop_report["step"]) == (State.STOPPED, 7)
+    else:  # nobody withdrew anything: another machine may try
+        assert stored(job).state == State.QUEUED
+
+
+def unreachable(*_, **__):
+    raise Unreachable("no route to host")

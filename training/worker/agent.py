@@ -8,6 +8,7 @@ nothing: whether the run may begin and go on is decided by the trainer from sign
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -48,6 +49,10 @@ FINISHED, FAILED, REFUSED, STOPPED, INTERRUPTED = 0, 1, 3, 4, 75
 # Libraries that would keep caches, or a device's id, in a home folder find none.
 NOWHERE: Final = "/nonexistent"
 STOP_GRACE_S: Final = 20.0
+# A stop is heard within a sixth of the lease. A trainer that has not stopped by itself so long
+# after it was told to, because it loads a model or hangs, is killed; the agent wipes in its place.
+RENEWALS_PER_LEASE: Final = 6
+STOP_WITHIN_S: Final = 2.5
 _JOB_ID: Final = re.compile(r"job_[0-9a-f]{20}")
 _KEPT_ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 
@@ -157,6 +162,11 @@ class _Run:
         self.step = 0
         self.points: list[tuple[int, float]] = []
         self.renewed = time.monotonic()
+        # Why the trainer has to stop, and until when it may take its time; a list that gets too old
+        # is a reason that nobody has to send.
+        self.stop_code = "status_stale"
+        self.stop_by = math.inf
+        self.max_age = 0
 
     def whole(self) -> Outcome:
         """Run, report, wipe. The wipe happens whatever else does."""
@@ -187,6 +197,7 @@ class _Run:
 
     def _train(self) -> None:
         trust = pinned.current(self.config.trust, self.client, at=datetime.now(UTC))
+        self.max_age = trust.status_max_age_s
         base = self._base()
         manifest = self._fetch()
         released = _required(self.client.redeem(self.job.job_id, self.job.fence, self.job.token))
@@ -234,6 +245,7 @@ class _Run:
 
     def _supervise(self, released: Released) -> tuple[int, Mapping[str, Any]]:
         """Feed the trainer and listen to it until it ends: its exit code and its last event."""
+        self._fresh()
         process = _spawn(self.config.trainer, self.folder)
         heard: queue.Queue[Mapping[str, Any] | None] = queue.Queue()
         threading.Thread(target=_listen, args=(process.stdout, heard), daemon=True).start()
@@ -254,14 +266,34 @@ class _Run:
         """The trainer's next event; renews the lease while there is none."""
         while True:
             self._relay(process)
+            if time.monotonic() > self.stop_by:
+                raise self._killed(process)
             try:
                 return heard.get(timeout=self._pause())
             except queue.Empty:
                 continue
 
     def _pause(self) -> float:
-        due = self.renewed + self.job.lease_seconds / 3
-        return min(max(0.01, due - time.monotonic()), 1.0)
+        due = self.renewed + self.job.lease_seconds / RENEWALS_PER_LEASE
+        return min(max(0.01, min(due, self.stop_by) - time.monotonic()), 1.0)
+
+    def _fresh(self) -> None:
+        """A list has just come: the trainer may go on as long as one is good."""
+        if self.stop_code == "status_stale":
+            self.stop_by = time.monotonic() + self.max_age + STOP_WITHIN_S
+
+    def _stop(self, process: subprocess.Popen[bytes], code: str) -> None:
+        """Tell the trainer to stop; from now on its time runs."""
+        self._send(process, {"stop": code})
+        if self.stop_code == "status_stale":
+            self.stop_code, self.stop_by = code, time.monotonic() + STOP_WITHIN_S
+
+    def _killed(self, process: subprocess.Popen[bytes]) -> _Ended:
+        """It did not stop by itself: nothing of it may go on, and its work is wiped here."""
+        _kill(process)
+        wiped = dataclasses.asdict(wipe(self.folder))
+        report = {"step": self.step, "wiped": wiped}
+        return _Ended("stopped", Refusal(self.stop_code, "killed by its agent"), report)
 
     def _relay(self, process: subprocess.Popen[bytes]) -> None:
         """A fresh status list, or the order to stop. Silence needs no word: the lease runs out."""
@@ -270,14 +302,15 @@ class _Run:
         except Unreachable:
             return  # the trainer stops by itself when its newest list is too old
         if isinstance(answer, Refusal):
-            self._send(process, {"stop": answer.code})
+            self._stop(process, answer.code)
         elif answer is not None:
             self._send(process, {"status_list": answer[0]})
+            self._fresh()
             if answer[1] is not None:
-                self._send(process, {"stop": answer[1]})
+                self._stop(process, answer[1])
 
     def _renew_if_due(self) -> tuple[str, str | None] | Refusal | None:
-        if time.monotonic() < self.renewed + self.job.lease_seconds / 3:
+        if time.monotonic() < self.renewed + self.job.lease_seconds / RENEWALS_PER_LEASE:
             return None
         self.renewed = time.monotonic()
         points, self.points = self.points, []
@@ -430,10 +463,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(STOP_GRACE_S)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _kill(process)
     if process.stdout is not None:
         process.stdout.close()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to the trainer and everything it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _payload(token: str) -> dict[str, Any]:
