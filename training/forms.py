@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from registry.core import rights
 from registry.core.refusals import Locale
+from registry.core.vocabulary import EXPOSURE, label
 
 _DAY = forms.DateInput(attrs={"type": "date"})
 
@@ -31,6 +32,7 @@ class RightsForm(forms.Form):
         label=_("The author agrees to alteration and to how they are named (moral rights)"),
     )
     credit_line = forms.CharField(required=False, max_length=200, label=_("Credit line"))
+    exposure = forms.ChoiceField(required=False, label=_("How much the picture shows"))
     operations = forms.MultipleChoiceField(
         required=False, widget=forms.CheckboxSelectMultiple, label=_("Retouching done")
     )
@@ -57,6 +59,7 @@ class RightsForm(forms.Form):
         choices = {
             "holder": empty + holders,
             "basis": empty + _words(rights.BASES, locale),
+            "exposure": empty + [(word, label("exposure", (word,), locale)) for word in EXPOSURE],
             "work_kind": empty + _words(rights.WORK_KINDS, locale),
             # Masking is done on this page and recorded by itself.
             "operations": [c for c in _words(rights.OPERATIONS, locale) if c[0] != "masking"],
@@ -68,7 +71,7 @@ class RightsForm(forms.Form):
     def declared(self) -> dict[str, Any]:
         """What was filled in, as `declarations.declaration` takes it. Call it on a valid form."""
         given = self.cleaned_data
-        names = ("basis", "credit_line", "original_sha256", "retoucher", "creator_note")
+        names = ("basis", "credit_line", "original_sha256", "retoucher", "creator_note", "exposure")
         found = {name: given[name] for name in names if given[name]}
         if given["holder_id"] or given["holder"]:
             found["holder"] = given["holder_id"] or given["holder"]

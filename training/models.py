@@ -138,6 +138,7 @@ class PictureRights(models.Model):
     works = models.JSONField(default=list, blank=True)  # [{"work", "kind", "title"}]
     bystanders = models.JSONField(default=list, blank=True)  # [{"person", "box"}]
     creator_note = models.CharField(max_length=500, blank=True)
+    exposure = models.CharField(max_length=20, default="full_clothed")  # vocabulary.EXPOSURE
     declared_by = models.ForeignKey(Person, models.PROTECT, related_name="+")
     declared_at = models.DateTimeField()
 

@@ -35,6 +35,8 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "guardian.ended": ("保護者の任が終了", "guardianship ended"),
     "estate.opened": ("遺族の権限を確認", "authority of the estate recorded"),
     "estate.closed": ("遺族の権限が終了", "authority of the estate ended"),
+    "organisation.blocked": ("組織の利用を停止", "organisation barred"),
+    "organisation.unblocked": ("組織の利用停止を解除", "organisation no longer barred"),
     "identity.checked": ("本人確認を記録", "identity checked"),
     "age.doubted": ("年齢の確認を要求", "age in doubt"),
     "age.settled": ("年齢の確認が完了", "age proven by a document"),

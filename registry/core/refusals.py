@@ -346,6 +346,18 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The copyright in the photographs is not cleared; a likeness clearance is another thing.",
         "Record holder and basis (owner, licence, assignment, employer); article 30-4 is no basis.",
     ),
+    "exposure_exceeds": (
+        "許諾の条件より露出の多い写真があります。",
+        "その写真を外すか、条件の「露出の上限」を改めて、本人に確認してもらってください。",
+        "A picture shows more than the terms allow.",
+        "Leave the picture out, or change the exposure ceiling of the terms and have it confirmed.",
+    ),
+    "licensee_blocked": (
+        "この会社は、過去の不正な利用のため利用を止められています。",
+        "ほかの利用者の名義では申請できません。異議がある場合は運営者に連絡してください。",
+        "This company is barred because of a misuse.",
+        "Do not ask under another name. If you object, contact the operators.",
+    ),
     "moral_rights_missing": (
         "撮影者の著作者人格権についての同意がありません。",
         "改変と氏名表示について撮影者の同意を得て、記録してください。",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from registry.core.refusals import Locale, Refusal
+from registry.core.vocabulary import levels_to
 from registry.log.core import canonical
 
 FORMAT: Final = "kyodaku/rights/v1"
@@ -99,6 +100,8 @@ class PictureRights:
     retouch: Retouch | None = None
     reservation: str = "unknown"
     creator: str = "unstated"
+    # How much the picture shows, as its maker declared it: a word of `vocabulary.EXPOSURE`.
+    exposure: str = "full_clothed"
 
     def to_payload(self) -> dict[str, Any]:
         """The JSON object in a sheet."""
@@ -165,25 +168,31 @@ class Sheet:
 
 
 def decide(
-    sheet: Sheet, *, talents: Iterable[str], works: Mapping[str, frozenset[str]]
+    sheet: Sheet,
+    *,
+    talents: Iterable[str],
+    works: Mapping[str, frozenset[str]],
+    exposure: str,
 ) -> list[Refusal]:
     """Everything that keeps these photographs from being asked for; empty when they may be.
 
-    `talents` are the people of the request, `works` each recorded work with its holders. Each
-    refusal names the pictures and exactly what is missing:
+    `talents` are the people of the request, `works` each recorded work with its holders, `exposure`
+    the ceiling of the terms, which for a minor is a low one. Each refusal names the pictures and
+    exactly what is missing:
 
     (1) a record at all (`image_unrecorded`); (2) the likeness: somebody who is shown is a talent of
     the request (`unknown_face`), and each of them is shown (`shares_mismatch`); (3) the copyright:
     an accepted basis (`uncleared_copyright`), the author's moral rights (`moral_rights_missing`);
     (4) every character, costume and work has holders who can be asked (`uncleared_work`); (5) the
     creator named in the file is the holder, or the difference is explained (`creator_mismatch`);
-    (6) what was retouched has its original (`unverified_edit`).
+    (6) what was retouched has its original (`unverified_edit`); (7) no picture shows more than the
+    terms allow (`exposure_exceeds`).
     """
     asked = frozenset(talents)
     shown = {talent for row in sheet.pictures for talent in row.talents}
     failing: dict[str, list[str]] = {}
     for row in sheet.pictures:
-        for code in missing(row, asked, works):
+        for code in missing(row, asked, works, exposure):
             failing.setdefault(code, []).append(row.id)
     refusals = [Refusal(code, " ".join(ids)) for code, ids in failing.items()]
     # (2)
@@ -192,7 +201,10 @@ def decide(
 
 
 def missing(
-    row: PictureRights, asked: frozenset[str], works: Mapping[str, frozenset[str]]
+    row: PictureRights,
+    asked: frozenset[str],
+    works: Mapping[str, frozenset[str]],
+    exposure: str,
 ) -> list[str]:
     """The codes of what one photograph still lacks; the steps are those of `decide`."""
     # (1)
@@ -212,6 +224,8 @@ def missing(
         "unverified_edit": row.retouch is not None
         and bool(set(row.retouch.operations) - {"masking"})
         and not row.retouch.original_sha256,
+        # (7)
+        "exposure_exceeds": row.exposure not in levels_to(exposure),
     }
     return [code for code, missing in found.items() if missing]
 

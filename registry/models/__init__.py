@@ -42,6 +42,7 @@ from registry.models.standing import (
     HandOver,
     IdentityCheck,
     Notice,
+    OrganisationBlock,
     RepresentationClaim,
 )
 from registry.models.throttle import Throttle
@@ -75,6 +76,7 @@ __all__ = [
     "ModelRevision",
     "Notice",
     "Organisation",
+    "OrganisationBlock",
     "Person",
     "PrivateNote",
     "Question",

@@ -246,3 +246,30 @@ class HandOver(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class OrganisationBlock(models.Model):
+    """An organisation that misused a likeness; open while `lifted_at` is empty.
+
+    Why stays here; the log tells that it is so.
+    """
+
+    id = PseudonymField(prefix="blk")
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="blocks")
+    cause = models.TextField()
+    placed_by = models.CharField(max_length=120)
+    placed_at = models.DateTimeField()
+    lifted_at = models.DateTimeField(null=True, blank=True)
+    event = models.CharField(max_length=40)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organisation"],
+                condition=models.Q(lifted_at__isnull=True),
+                name="registry_block_open_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id} since {self.placed_at}"

@@ -27,6 +27,8 @@ SILENT: Final = frozenset(
         "request.amended",
         "approval.dismissed",
         "identity.checked",
+        "organisation.blocked",
+        "organisation.unblocked",
         "age.doubted",
         "age.settled",
         "member.left",

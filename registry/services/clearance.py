@@ -61,6 +61,7 @@ def case_of(request: TrainingRequest, sheet: Sheet, at: datetime) -> Case | list
         sheet,
         talents=[talent.id for talent in talents],
         works={work: frozenset(holders) for work, holders in confirmed.items()},
+        exposure=Terms.from_payload(request.terms).exposure,
     )
     if refusals:
         return refusals

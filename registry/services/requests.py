@@ -35,7 +35,7 @@ from registry.models import (
     Talent,
     TrainingRequest,
 )
-from registry.services import catalogue, clearance, lanes, letters
+from registry.services import blocks, catalogue, clearance, lanes, letters
 from registry.services import rights as rights_records
 from registry.services.grants import lock, move, request_move
 
@@ -64,6 +64,9 @@ def request_check(
     # R03: who asks is known by name. An unverified requester may draft, not submit.
     if selectors.identity_of(requester, rules.jst_day(at)) is None:
         found.append(Refusal("requester_unverified", requester.id))
+    misused = blocks.blocked(requester)
+    if misused is not None:
+        found.append(misused)
     return found + objections(
         terms,
         talents=talents,
@@ -144,6 +147,9 @@ def objections(
     """Everything that keeps this content from being asked for; see `rules.decide`."""
     day = rules.jst_day(at)
     found: list[Refusal | Problem] = []
+    misused = blocks.blocked(licensee)
+    if misused is not None:
+        found.append(misused)
     for talent in talents:
         found += parties.barred(selectors.standing_on(talent, day))
     found += rules.decide(

@@ -28,7 +28,7 @@ from registry.log import selectors as log
 from registry.log.append import append
 from registry.log.models import Entry
 from registry.models import Approval, Grant, Lane, Token
-from registry.services import drift, keyring, welfare
+from registry.services import blocks, drift, keyring, welfare
 from registry.services.grants import lock
 from registry.services.requests import subject
 
@@ -114,6 +114,8 @@ def _reasons(grant_id: str, run: tokens.RunRequest, at: datetime) -> list[Refusa
     refusals += _age_refusals(grant, core, at)
     refusals += drift.licence_refusals(grant, at=at)
     refusals += welfare.mint_refusals(grant.request.talents.all())
+    barred = blocks.blocked(grant.request.licensee, grant.request.requester)
+    refusals += [] if barred is None else [barred]
     refusals += _key_refusals(grant, at)
     if not refusals and grant.state != "active":
         refusals.append(Refusal("wrong_state", grant.state))

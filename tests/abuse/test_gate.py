@@ -558,3 +558,22 @@ def test_a44_a_job_of_another_case_never_gets_this_cases_key(studio: Studio) -> 
     assert crossed.code == "wrong_job"
     assert stored(job).state == State.CLAIMED
     assert not Delivery.objects.exists()
+
+
+# --- A25, R26: small steps ----------------------------------------------------------------------
+
+
+def test_a25_a_picture_that_shows_more_than_the_terms_allow_is_not_sealed(studio: Studio) -> None:
+    """A25: the level of every picture, and a hard ceiling in the scope."""
+    dataset = studio.curated()
+    third = list(dataset.pictures.order_by("position"))[2]
+    wrong = studio.declare(dataset, third, exposure="a little")
+    assert [problem.field for problem in wrong] == ["exposure"]
+    studio.declare(dataset, third, exposure="swimwear")
+    refused = curation.dataset_seal(dataset=dataset)
+    assert isinstance(refused, list)
+    assert [(item.code, item.detail) for item in refused] == [("exposure_exceeds", "p003")]
+    page = as_(studio.world.charlie).get(f"/requests/{studio.request.pk}/rights").content.decode()
+    assert "A picture shows more than the terms allow." in page
+    studio.declare(dataset, third, exposure="full_clothed")
+    assert isinstance(curation.dataset_seal(dataset=dataset), Grant)

@@ -46,15 +46,34 @@ def sheet(*changes: dict[str, Any]) -> Sheet:
     )
 
 
-def decided(found: Sheet, talents=("tal_alice",), works=("wor_star",)) -> list[str]:
+def decided(
+    found: Sheet, talents=("tal_alice",), works=("wor_star",), exposure="full_clothed"
+) -> list[str]:
     known = {work: frozenset({"org_committee"}) for work in works}
-    return [f"{r.code} {r.detail}" for r in rights.decide(found, talents=talents, works=known)]
+    refused = rights.decide(found, talents=talents, works=known, exposure=exposure)
+    return [f"{r.code} {r.detail}" for r in refused]
 
 
 def must_sign(found: Sheet, likeness=(ALICE,), requester="per_mallory") -> list[Seat | Refusal]:
     return clearance.who_must_sign(
         found, likeness=likeness, holders=HOLDERS, works=WORKS, requester=requester
     )
+
+
+@pytest.mark.parametrize(
+    ("shown", "allowed", "refused"),
+    [
+        ("full_clothed", "full_clothed", []),
+        ("sleeveless_legs", "full_clothed", ["exposure_exceeds p001"]),
+        ("swimwear", "sleeveless_legs", ["exposure_exceeds p001"]),
+        ("swimwear", "swimwear", []),
+        ("swimwear", "underwear", []),
+        ("above", "underwear", ["exposure_exceeds p001"]),
+        ("a word that is none", "above", ["exposure_exceeds p001"]),
+    ],
+)
+def test_no_picture_shows_more_than_the_terms_allow(shown, allowed, refused):
+    assert decided(sheet({"exposure": shown}), exposure=allowed) == refused
 
 
 # --- the sheet ------------------------------------------------------------------------------------

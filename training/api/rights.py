@@ -66,6 +66,7 @@ class RightsInput(Input):
     works = WorkInput(many=True, required=False)
     bystanders = BystanderInput(many=True, required=False)
     creator_note = serializers.CharField(required=False, allow_blank=True, max_length=500)
+    exposure = serializers.CharField(required=False, max_length=20)
 
 
 class MaskInput(Input):
@@ -147,6 +148,7 @@ def _line(line: Mapping[str, Any]) -> dict[str, Any]:
         "basis": record.basis if record else None,
         "shoot": record.shoot_id if record else None,
         "moral_rights": bool(record and record.moral_rights),
+        "exposure": record.exposure if record else None,
         "works": line["works"],
         "reservation": line["reservation"],
         "creators": line["creators"],

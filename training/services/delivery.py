@@ -24,7 +24,7 @@ from registry.log import append
 from registry.log.core import canonical, envelope
 from registry.log.core.errors import VerificationError
 from registry.models import Grant, Organisation
-from registry.services import keyring
+from registry.services import blocks, keyring
 from training.core import provenance, watermark, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
@@ -87,6 +87,9 @@ def _allowed(lora: Lora, recipient: Organisation, at: datetime) -> Refusal | Non
         return unapproved[0]
     if selectors.core_grant(lora.job.grant).terms.prototype:
         return Refusal("scope_prototype_only", lora.pk)
+    misused = blocks.blocked(recipient)
+    if misused is not None:
+        return misused
     if recipient.pk != lora.job.request.licensee_id:
         return Refusal("terms_invalid", "the grant names another licensee")
     if not recipient.delivery_recipient:

@@ -21,7 +21,8 @@ from registry.core import rights as rules
 from registry.core import vault as vault_core
 from registry.core.refusals import Refusal
 from registry.core.rights import BASES, OPERATIONS, WORK_KINDS, Sheet, WorkUse
-from registry.core.terms import Problem
+from registry.core.terms import Problem, Terms
+from registry.core.vocabulary import EXPOSURE
 from registry.log import append
 from registry.models import Grant, Organisation, Person, RightsHolder, Work
 from registry.services import clearance, vault
@@ -37,7 +38,7 @@ from training.services.objects import object_store
 # What a declaration may set; members left out stay as they are.
 FIELDS: Final = frozenset(
     {"shoot", "holder", "basis", "moral_rights", "credit_line", "original_sha256", "operations"}
-    | {"retoucher", "works", "bystanders", "creator_note"}
+    | {"retoucher", "works", "bystanders", "creator_note", "exposure"}
 )
 _NEEDED: Final = ("shoot", "holder", "basis")
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
@@ -119,6 +120,8 @@ def _problems(declared: Mapping[str, Any]) -> list[Refusal | Problem]:
         found.append(Refusal("uncleared_copyright", str(basis)[:40]))
     if original and not _HEX.fullmatch(original):
         found.append(Problem("original_sha256", "SHA-256(16進64桁)です。", "A SHA-256 in hex."))
+    if declared.get("exposure", "full_clothed") not in EXPOSURE:
+        found.append(Problem("exposure", "知らない段階です。", "An unknown level."))
     if set(declared.get("operations") or ()) - set(OPERATIONS):
         found.append(Problem("operations", "知らない修整です。", "An unknown operation."))
     for use in declared.get("works") or ():
@@ -191,6 +194,7 @@ def _declared(
         "holder": record.holder.key,
         "basis": record.basis,
         "moral_rights": record.moral_rights,
+        "exposure": record.exposure,
         "shoot": record.shoot_id,
         "works": tuple(
             sorted(
@@ -235,17 +239,24 @@ def rights_view(dataset: Dataset) -> list[dict[str, Any]]:
     talents = frozenset(dataset.request.talents.values_list("pk", flat=True))
     confirmed = Work.objects.filter(confirmed_at__isnull=False).prefetch_related("holders")
     works = {work.pk: frozenset(h.key for h in work.holders.all()) for work in confirmed}
-    return [_view(row, f"p{number:03d}", talents, works) for number, row in enumerate(rows, 1)]
+    ceiling = Terms.from_payload(dataset.request.terms).exposure
+    return [
+        _view(row, f"p{number:03d}", talents, works, ceiling) for number, row in enumerate(rows, 1)
+    ]
 
 
 def _view(
-    row: Picture, name: str, talents: frozenset[str], works: Mapping[str, frozenset[str]]
+    row: Picture,
+    name: str,
+    talents: frozenset[str],
+    works: Mapping[str, frozenset[str]],
+    ceiling: str,
 ) -> dict[str, Any]:
     record = _record(row)
     line = rules.PictureRights(name, row.file_sha256, tuple(sorted(talents)))
     if record is not None:
         line = _declared(line, record, row)
-    codes = rules.missing(line, talents, works)
+    codes = rules.missing(line, talents, works, ceiling)
     state = row.signals.get("state", "unknown")
     return {
         "name": name,

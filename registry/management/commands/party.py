@@ -39,6 +39,7 @@ from registry.models import (
 )
 from registry.services import (
     authority,
+    blocks,
     contacts,
     erasure,
     identity,
@@ -263,6 +264,21 @@ def _show(given: Given) -> Any:
     return shown
 
 
+def _block(given: Given) -> Any:
+    return blocks.organisation_block(
+        organisation=_get(Organisation, given["organisation"]),
+        cause=given["value"] or "",
+        by=given["by"] or "",
+    )
+
+
+def _unblock(given: Given) -> Any:
+    row = _get(Organisation, given["organisation"])
+    if not blocks.organisation_unblock(organisation=row):
+        return Refusal("wrong_state", "not blocked")
+    return row
+
+
 _ACTS: Final[Mapping[str, tuple[Callable[[Given], Any], str]]] = {
     "person": (_person, "a person: --name [--family --given …] [--username --password]"),
     "talent": (_talent, "a person as talent: --person --birth-date --kana"),
@@ -282,6 +298,8 @@ _ACTS: Final[Mapping[str, tuple[Callable[[Given], Any], str]]] = {
     "died": (_died, "--talent --end --sha256"),
     "verify": (_verify, "identity: --person or --organisation, --proof --by [--birth-date]"),
     "age-doubt": (_age_doubt, "--talent"),
+    "block": (_block, "bar an organisation: --organisation --value CAUSE --by"),
+    "unblock": (_unblock, "--organisation"),
     "contact": (_contact, "--person --kind mail|phone --value"),
     "contact-verify": (_contact_verify, "--id"),
     "key-retire": (_key_retire, "an approval key: --id"),
