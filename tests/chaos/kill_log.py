@@ -63,7 +63,10 @@ def main() -> int:
         whole = single = 0
         every = KILLS // (2 * DATABASE_KILLS)
         for kill in range(1, KILLS + 1):
-            running = rig.start(rig.sequence, spread.choice((0.0, 0.0, 0.1)))
+            # Every other time a standby runs beside it, and takes over or is killed first.
+            running = [
+                rig.start(rig.sequence, spread.choice((0.0, 0.0, 0.1))) for _ in range(1 + kill % 2)
+            ]
             time.sleep(spread.uniform(0.01, 0.5))
             if kill % every == 0 and whole + single < 2 * DATABASE_KILLS:
                 if whole <= single:
@@ -73,8 +76,11 @@ def main() -> int:
                     kill_backend(server, spread)
                     single += 1
                 time.sleep(spread.uniform(0.1, 0.6))
-            os.kill(running.pid, signal.SIGKILL)
-            running.join()
+            spread.shuffle(running)
+            for process in running:
+                os.kill(process.pid, signal.SIGKILL)
+                process.join()
+                time.sleep(spread.uniform(0, 0.2))
             reader.look()
             if kill % 20 == 0:
                 say(f"{kill} of {KILLS} kills of the sequencer, {whole}+{single} of PostgreSQL")

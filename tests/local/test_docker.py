@@ -30,9 +30,10 @@ def test_services_wait_only_for_services_that_exist_and_none_has_more_rights(com
             assert service["cap_drop"] == ["ALL"], name
 
 
-def test_there_is_one_sequencer_one_beat_and_no_open_port(compose):
+def test_there_is_a_sequencer_with_a_standby_one_beat_and_no_open_port(compose):
     commands = [service.get("command", []) for service in compose["services"].values()]
     assert sum("sequencer" in command for command in commands) == 1
+    assert compose["services"]["sequencer"]["deploy"] == {"replicas": 2}
     assert sum("--beat" in command for command in commands) == 1
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert ports == ["127.0.0.1:8000:8000"]
