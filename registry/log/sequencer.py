@@ -33,6 +33,9 @@ from registry.log.rows import Leaf
 
 logger = logging.getLogger(__name__)
 
+# A sequencer that is frozen with the lock (its machine asleep, its network cut) loses it after this
+# long, so that the standby can go on; PostgreSQL then undoes what it had begun.
+FROZEN_MS: Final = 60_000
 LOCK_KEY: Final = 0x6B79_6F64_616B_7531  # any constant; this one spells "kyodaku1"
 BATCH: Final = 5_000
 RETRY_SECONDS: Final = 1.0
@@ -231,7 +234,11 @@ def _exported_note() -> str:
 
 def _locked() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK_KEY])
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(%s),"
+            " set_config('idle_in_transaction_session_timeout', %s, true)",
+            [LOCK_KEY, str(FROZEN_MS)],
+        )
         return bool(cursor.fetchone()[0])
 
 
