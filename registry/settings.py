@@ -224,6 +224,16 @@ STORAGES = {
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# Several machines share a bucket (training/services/objects.py). Credentials: boto3's own places.
+S3_BUCKET = env.text("KYODAKU_S3_BUCKET", "")
+if S3_BUCKET:
+    from registry.local import bucket
+
+    STORAGES["objects"] = bucket.storage(
+        S3_BUCKET,
+        env.web_address("KYODAKU_S3_ENDPOINT"),
+        env.text("KYODAKU_S3_REGION", "us-east-1"),
+    )
 # Photographs of people stay in memory until they are encrypted: no spool file in a temp folder.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = env.integer(

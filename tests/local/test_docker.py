@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 
 
-OTHERS = {"database", "broker"}  # not our programs
+OTHERS = {"database", "broker", "objects"}  # not our programs
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
-"""Encrypted objects on disk, each under the SHA-256 of its bytes. No other file is ever served.
+"""Encrypted objects, each under the SHA-256 of its bytes. No other file is ever served.
 
-Serves stages 5 to 8. Trusts the file system to keep bytes and not to tell the truth: what is read
-is hashed again. A name that is not a digest never becomes a path.
+Serves stages 5 to 8. In a folder of this machine, or in a bucket of an S3-compatible store that
+several machines share (`KYODAKU_S3_BUCKET`). Trusts either to keep bytes and not to tell the truth:
+what is read is hashed again. A name that is not a digest never becomes a path or a key.
 """
 
 from __future__ import annotations
@@ -11,15 +12,29 @@ import os
 import secrets
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage, storages
 
 from registry.core.refusals import Refusal
 from training.core.manifest import is_digest
 
+BUCKET = "objects"  # its alias in settings.STORAGES; absent where objects lie in a folder
+_AWAY = (OSError, BotoCoreError, ClientError)
+
 
 def object_store(data: bytes) -> str:
-    """Keep encrypted bytes; returns their digest. Storing the same bytes twice is harmless."""
+    """Keep encrypted bytes; returns their digest. Storing the same bytes twice is harmless.
+
+    Raises `OSError`, or botocore's errors, when they could not be kept: nothing names them then.
+    """
     digest = hashlib.sha256(data).hexdigest()
+    bucket = _bucket()
+    if bucket is not None:
+        # One PUT: there is the whole object under its name or none.
+        bucket.save(_key(digest), ContentFile(data))
+        return digest
     path = _path(digest)
     if path.is_file():
         return digest
@@ -40,8 +55,8 @@ def object_read(digest: str) -> bytes | Refusal:
     if not is_digest(digest):
         return Refusal("image_unavailable", "not a digest")
     try:
-        data = _path(digest).read_bytes()
-    except OSError:
+        data = _bytes(digest)
+    except _AWAY:
         return Refusal("image_unavailable", digest)
     if hashlib.sha256(data).hexdigest() != digest:
         return Refusal("dataset_mismatch", f"stored object {digest}")
@@ -49,9 +64,32 @@ def object_read(digest: str) -> bytes | Refusal:
 
 
 def object_exists(digest: str) -> bool:
-    """Whether an object is there, without reading it."""
-    return is_digest(digest) and _path(digest).is_file()
+    """Whether an object is there, without reading it; a store out of reach has none."""
+    if not is_digest(digest):
+        return False
+    bucket = _bucket()
+    try:
+        return _path(digest).is_file() if bucket is None else bool(bucket.exists(_key(digest)))
+    except _AWAY:
+        return False
+
+
+def _bytes(digest: str) -> bytes:
+    bucket = _bucket()
+    if bucket is None:
+        return _path(digest).read_bytes()
+    with bucket.open(_key(digest)) as stream:
+        found: bytes = stream.read()
+    return found
+
+
+def _bucket() -> Storage | None:
+    return storages[BUCKET] if BUCKET in settings.STORAGES else None
+
+
+def _key(digest: str) -> str:
+    return f"objects/{digest[:2]}/{digest}"
 
 
 def _path(digest: str) -> Path:
-    return Path(settings.STORAGE_DIR) / "objects" / digest[:2] / digest
+    return Path(settings.STORAGE_DIR) / _key(digest)
