@@ -153,10 +153,9 @@ if CELERY_BROKER_URL.startswith("pgmq:"):
         "visibility_timeout": 1800,
         "pool_size": 4,
     }
-elif CELERY_BROKER_URL.startswith(("amqp:", "amqps:")):
-    # Replicated where RabbitMQ is a cluster, and the kind that its newer versions keep.
-    CELERY_TASK_DEFAULT_QUEUE_TYPE = CELERY_TASK_CREATE_MISSING_QUEUE_TYPE = "quorum"
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
+# RabbitMQ: classic queues. On a quorum queue Celery's prefetch is static, and one message for two
+# hours from now, which anybody at the broker can write, blocks a worker for two hours. There is
+# nothing here to replicate: a lost nudge is sent again.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # pgmq's SQL lacks what it calls; we use flags in rows
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,10 @@ class Site:
                 self.wait(name)
             yield self
         finally:
-            for name in list(self.running):
-                self.kill(name)
+            for process in self.running.values():  # granian's children outlive their parent
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
             self.wire.__exit__()
             if self.broker is not None:
                 self.broker.__exit__()
