@@ -1,6 +1,7 @@
 """From photographs to a delivered LoRA, with a trainer that really asks for admission."""
 
 import json
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,6 +23,7 @@ from training.core.curation import report_digest
 from training.models import Delivery, JobPoint, Lora, TrainingJob
 from training.services import curation, datasets, delivery, gate, jobs, runs, sealing, workers
 from training.services.objects import object_read, object_store
+from training.worker import agent
 from training.worker.client import Released, Unreachable
 
 State = TrainingJob.State
@@ -610,6 +612,22 @@ def test_a_trainer_that_does_not_stop_is_killed_and_wiped_by_its_agent(studio, t
         assert (stored(job).state, stored(job).stop_report["step"]) == (State.STOPPED, 7)
     else:  # nobody withdrew anything: another machine may try
         assert stored(job).state == State.QUEUED
+
+
+def test_a_trainer_that_outlives_its_agent_keeps_the_machine_from_taking_a_job(tmp_path):
+    """Or the same job would be trained twice beside itself, for as long as it takes to die."""
+    sleep = (sys.executable, "-c", "import time; time.sleep(60)")
+    with agent._alone(tmp_path) as lock:
+        assert lock is not None
+        process = agent._spawn(sleep, tmp_path, lock)
+    try:
+        with agent._alone(tmp_path) as lock:
+            assert lock is None
+    finally:
+        agent._kill(process)
+        agent._end(process)  # closes the pipes
+    with agent._alone(tmp_path) as lock:
+        assert lock is not None
 
 
 def unreachable(*_, **__):

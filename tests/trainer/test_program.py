@@ -1,11 +1,13 @@
 """The program around the loop: events, exit codes, stop within one step, wiping, resuming."""
 
 import dataclasses
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any, cast
 
@@ -247,3 +249,41 @@ def test_a_recipe_is_part_of_what_a_checkpoint_belongs_to():
     other = admission(dataclasses.replace(QUICK, seed=8))
     assert one.binding() == admission().binding()
     assert one.binding() != other.binding()
+
+
+HANGS = """
+import sys, threading
+from pathlib import Path
+from training.trainer import train
+train.ORPHAN_S = 0.3
+folder = Path(sys.argv[1])
+(folder / "pixels.png").write_bytes(b"x" * 100)
+print("here", flush=True)
+sys.stdin.read()
+threading.Thread(target=train._gone, args=(folder,)).start()
+threading.Event().wait(60)
+"""
+
+
+def test_a_trainer_that_hangs_without_its_agent_wipes_and_ends(tmp_path):
+    """In a model that is being loaded no step asks the lease."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGS, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    process.stdout.readline()
+    process.stdin.close()
+    assert process.wait(20) == train.STOPPED
+    process.stdout.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_says_what_happens_when_its_feed_has_ended(tmp_path):
+    """`run` calls it when the feed is over, and not before."""
+    told = threading.Event()
+    lease = train._lease(admission(), io.BytesIO(b""), told.set)
+    assert told.wait(20)
+    assert lease.code() is not None

@@ -24,8 +24,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -49,6 +50,8 @@ REPORT: Final = "stopped.json"
 ADAPTER: Final = "out/adapter.safetensors"
 CHECKPOINT: Final = "checkpoint.bin"
 _PR_SET_PDEATHSIG: Final = 1
+# How long a trainer without an agent may take to stop by itself.
+ORPHAN_S: Final = 5.0
 _NONCE: Final = 12
 
 
@@ -79,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     # Unbuffered: a thread waits in a read until the end, and the lock of a buffered stream that it
     # would hold makes the interpreter abort instead of exiting with our code.
     with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0, closefd=False) as feed:
-        return run(folder, feed, events, interrupted)
+        return run(folder, feed, events, interrupted, orphaned=partial(_gone, folder))
 
 
 def run(
@@ -88,8 +91,9 @@ def run(
     events: Events,
     interrupted: threading.Event,
     admit: Admit = admission.admit,
+    orphaned: Callable[[], None] | None = None,
 ) -> int:
-    """The whole life of a job; returns the exit code.
+    """The whole life of a job; returns the exit code. `orphaned` is called when the feed has ended.
 
     (1) verify, and only then open the pictures; (2) keep the lease from now on; (3) train, asking
     the lease between any two steps; (4) write the adapter; whatever else happens, wipe.
@@ -101,7 +105,7 @@ def run(
         events.emit("refused", code=error.code, detail=error.detail)
         return REFUSED
     # (2)
-    lease = _lease(admitted, feed)
+    lease = _lease(admitted, feed, orphaned)
     events.emit(
         "verified",
         job_id=admitted.job_id,
@@ -267,7 +271,7 @@ def _first(feed: IO[bytes]) -> Mapping[str, Any]:
         raise VerificationError("malformed", "no first line") from error
 
 
-def _lease(admitted: Admission, feed: IO[bytes]) -> Lease:
+def _lease(admitted: Admission, feed: IO[bytes], orphaned: Callable[[], None] | None) -> Lease:
     """The lease, renewed by a thread of its own from here on."""
     lease = Lease(
         admitted.trust,
@@ -276,8 +280,25 @@ def _lease(admitted: Admission, feed: IO[bytes]) -> Lease:
         ends_at=admitted.ends_at,
     )
     lease.renew(admitted.status_token)
-    threading.Thread(target=follow, args=(feed, lease), daemon=True).start()
+
+    def followed() -> None:
+        follow(feed, lease)
+        if orphaned is not None:
+            orphaned()
+
+    threading.Thread(target=followed, daemon=True).start()
     return lease
+
+
+def _gone(folder: Path) -> None:
+    """The agent is gone: nobody may be working here any more.
+
+    The loop stops before its next step. Where it does not get that far, in a model that is being
+    loaded or a library that hangs, nothing of it may outlive its agent all the same.
+    """
+    time.sleep(ORPHAN_S)
+    wipe(folder)
+    os._exit(STOPPED)
 
 
 def _private_stdout() -> IO[str]:

@@ -106,14 +106,14 @@ def run_once(
     link = client or Client(config.registry_url, own.signer)
     config.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        with _alone(config.work_dir) as alone:
-            if not alone:
+        with _alone(config.work_dir) as lock:
+            if lock is None:
                 return None
             _wipe_leftovers(config.work_dir)
             claimed = link.claim()
             if claimed is None or isinstance(claimed, Refusal):
                 return claimed
-            return _Run(config, own, link, claimed, on_event or _ignore).whole()
+            return _Run(config, own, link, claimed, on_event or _ignore, lock).whole()
     finally:
         if client is None:
             link.close()
@@ -124,14 +124,19 @@ def _ignore(_event: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
+def _alone(folder: Path) -> Iterator[int | None]:
+    """The lock of this folder, or None while another agent, or a trainer of one, holds it.
+
+    A trainer inherits the lock: while one still lives whose agent was killed, nobody takes a job
+    here, least of all the same one.
+    """
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            yield None
             return
-        yield True
+        yield lock.fileno()
 
 
 def _wipe_leftovers(folder: Path) -> None:
@@ -152,11 +157,12 @@ class _Run:
         client: Client,
         claimed: Claimed,
         on_event: OnEvent,
+        lock: int,
     ) -> None:
         if not _JOB_ID.fullmatch(claimed.job_id):  # it becomes the name of a folder
             raise VerificationError("malformed", "job id")
         self.config, self.own, self.client, self.job = config, own, client, claimed
-        self.on_event = on_event
+        self.on_event, self.lock = on_event, lock
         self.folder = config.work_dir / claimed.job_id
         self.started = datetime.now(UTC)
         self.step = 0
@@ -246,7 +252,7 @@ class _Run:
     def _supervise(self, released: Released) -> tuple[int, Mapping[str, Any]]:
         """Feed the trainer and listen to it until it ends: its exit code and its last event."""
         self._fresh()
-        process = _spawn(self.config.trainer, self.folder)
+        process = _spawn(self.config.trainer, self.folder, self.lock)
         heard: queue.Queue[Mapping[str, Any] | None] = queue.Queue()
         threading.Thread(target=_listen, args=(process.stdout, heard), daemon=True).start()
         last: Mapping[str, Any] = {}
@@ -427,8 +433,9 @@ def _first_line(own: keys.Keys, status_list: str) -> dict[str, str]:
     }
 
 
-def _spawn(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start the trainer in a session of its own, with nothing of our environment but paths."""
+def _spawn(command: Sequence[str], folder: Path, lock: int) -> subprocess.Popen[bytes]:
+    """Start the trainer in a session of its own, with the folder's lock and nothing else of ours
+    but paths."""
     environment = {k: os.environ[k] for k in _KEPT_ENVIRONMENT if k in os.environ}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HOME": NOWHERE}
     environment["ORT_DISABLE_TELEMETRY"] = "1"  # it would post a device id from the GPU machine
@@ -440,6 +447,7 @@ def _spawn(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
         start_new_session=True,
         cwd=folder,
         env=environment,
+        pass_fds=(lock,),
     )
 
 
