@@ -162,7 +162,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_IGNORE_RESULT = True  # no result backend
 CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# What kills its worker would come back at once, without limit; the sweep sends what is needed.
+CELERY_TASK_REJECT_ON_WORKER_LOST = False
 CELERY_TASK_DEFAULT_QUEUE = "default"  # seal, deliver, periodic; queue `gpu` runs one at a time
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 # With the broker away, a page answers all the same: the row is kept, the sweep finds it.

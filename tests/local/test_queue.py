@@ -72,6 +72,7 @@ def test_a_message_wakes_a_worker_and_the_worker_can_wake_another(app):
 
 def test_the_site_sends_nothing_that_decides():
     assert site.conf.task_acks_late
+    assert not site.conf.task_reject_on_worker_lost  # or one that kills its worker comes for ever
     assert not site.conf.result_backend
     assert site.conf.worker_enable_remote_control is False
     assert site.conf.accept_content == ["json"]

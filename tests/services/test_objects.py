@@ -6,7 +6,9 @@ from moto.server import ThreadedMotoServer
 
 from registry.core.refusals import Refusal
 from registry.local import bucket
-from training.services import objects
+from tests.services.studio import Studio
+from training.models import Lora
+from training.services import objects, sealing
 
 DATA = bytes(range(256)) * 300
 NAME = "kyodaku-objects"
@@ -110,15 +112,38 @@ def test_a_name_that_is_no_digest_is_never_asked_for(store, name):
     assert answer.code == "image_unavailable"
 
 
-def test_a_store_out_of_reach_has_nothing_and_keeps_nothing(settings, monkeypatch):
+@pytest.fixture
+def away(settings, monkeypatch):
+    """A bucket at an address where nobody listens."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     place = bucket.storage(NAME, "http://127.0.0.1:1", "us-east-1")
-    settings.STORAGES = {**settings.STORAGES, objects.BUCKET: place}
-    digest = "0" * 64
-    assert not objects.object_exists(digest)
-    answer = objects.object_read(digest)
-    assert isinstance(answer, Refusal)
-    assert answer.code == "image_unavailable"
-    with pytest.raises(objects._AWAY):
+    return {**settings.STORAGES, objects.BUCKET: place}
+
+
+def test_a_store_out_of_reach_is_not_told_as_a_missing_object(settings, away):
+    settings.STORAGES = away
+    for act in (objects.object_exists, objects.object_read):
+        with pytest.raises(objects.StoreUnreachable):
+            act("0" * 64)
+    with pytest.raises(objects.StoreUnreachable):
         objects.object_store(DATA)
+
+
+@pytest.mark.django_db
+def test_a_finished_run_waits_for_a_store_that_is_away(
+    world, tmp_path, settings, away, monkeypatch
+):
+    settings.STORAGE_DIR, settings.LEASE_SECONDS = tmp_path / "storage", 2
+    monkeypatch.setattr("training.tasks.wake_sealer", lambda job_id: None)
+    studio = Studio(world, tmp_path)
+    job = studio.queued()
+    assert studio.run().state == "finished"
+    here = settings.STORAGES
+    settings.STORAGES = away
+    with pytest.raises(objects.StoreUnreachable):
+        sealing.lora_seal(job=job)
+    job.refresh_from_db()
+    assert job.state == "finalising"
+    settings.STORAGES = here
+    assert isinstance(sealing.lora_seal(job=job), Lora)

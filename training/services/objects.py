@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,22 +20,30 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 
 from registry.core.refusals import Refusal
+from registry.log.core.errors import Error
 from training.core.manifest import is_digest
 
 BUCKET = "objects"  # its alias in settings.STORAGES; absent where objects lie in a folder
-_AWAY = (OSError, BotoCoreError, ClientError)
+
+
+class StoreUnreachable(Error):
+    """The bucket gave no answer: nobody knows whether the object is there. Try again later.
+
+    Never told as a missing object, which would end a finished run for good.
+    """
 
 
 def object_store(data: bytes) -> str:
     """Keep encrypted bytes; returns their digest. Storing the same bytes twice is harmless.
 
-    Raises `OSError`, or botocore's errors, when they could not be kept: nothing names them then.
+    Raises `OSError` or `StoreUnreachable` when they could not be kept: nothing names them then.
     """
     digest = hashlib.sha256(data).hexdigest()
     bucket = _bucket()
     if bucket is not None:
         # One PUT: there is the whole object under its name or none.
-        bucket.save(_key(digest), ContentFile(data))
+        with _reached():
+            bucket.save(_key(digest), ContentFile(data))
         return digest
     path = _path(digest)
     if path.is_file():
@@ -51,12 +61,15 @@ def object_store(data: bytes) -> str:
 
 
 def object_read(digest: str) -> bytes | Refusal:
-    """The bytes of an object, hashed again: `image_unavailable` or `dataset_mismatch`."""
+    """The bytes of an object, hashed again: `image_unavailable` or `dataset_mismatch`.
+
+    Raises `StoreUnreachable`.
+    """
     if not is_digest(digest):
         return Refusal("image_unavailable", "not a digest")
     try:
         data = _bytes(digest)
-    except _AWAY:
+    except OSError:
         return Refusal("image_unavailable", digest)
     if hashlib.sha256(data).hexdigest() != digest:
         return Refusal("dataset_mismatch", f"stored object {digest}")
@@ -64,23 +77,31 @@ def object_read(digest: str) -> bytes | Refusal:
 
 
 def object_exists(digest: str) -> bool:
-    """Whether an object is there, without reading it; a store out of reach has none."""
+    """Whether an object is there, without reading it. Raises `StoreUnreachable`."""
     if not is_digest(digest):
         return False
     bucket = _bucket()
-    try:
-        return _path(digest).is_file() if bucket is None else bool(bucket.exists(_key(digest)))
-    except _AWAY:
-        return False
+    if bucket is None:
+        return _path(digest).is_file()
+    with _reached():
+        return bool(bucket.exists(_key(digest)))
 
 
 def _bytes(digest: str) -> bytes:
     bucket = _bucket()
     if bucket is None:
         return _path(digest).read_bytes()
-    with bucket.open(_key(digest)) as stream:
+    with _reached(), bucket.open(_key(digest)) as stream:
         found: bytes = stream.read()
     return found
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StoreUnreachable(f"object store: {type(error).__name__}") from error
 
 
 def _bucket() -> Storage | None:
