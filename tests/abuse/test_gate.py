@@ -401,12 +401,14 @@ def test_a40_a_backup_does_not_bring_withdrawn_pictures_back(
     erasure.person_erase(person=erin.person)
     while sequencer.sequence_once(sequencer.load_signers()):
         pass
+    size = Entry.objects.count()
     restore(then, backup)
     # The danger: what was destroyed is there again.
     assert vault.dataset_key(request=studio.request, dataset_id=dataset.pk) == key
     assert state(grant) == "active"
     call_command("ends_redo", str(exported))
     printed = capsys.readouterr().out
+    assert f"does not know: {size - then}" in printed
     for kind in ("keyshare.shredded", "grant.ended", "credential.retired", "person.erased"):
         assert f"done again: {kind}" in printed, printed
     assert "left to people: approval.withdrawn 1" in printed

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from registry import selectors
 from registry.core import authority
-from registry.core.parties import Speaker, roles_with
+from registry.core.parties import Speaker
 from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
 from registry.log import append
@@ -76,11 +76,12 @@ def _voice(speaker: Speaker, rows: Iterable[OutputDecision]) -> Voice:
 
 
 def _of(row: OutputDecision, speaker: Speaker) -> bool:
-    """Whether a decision is this speaker's; an officer's, if they spoke for the agency that day."""
+    """Whether a decision is this speaker's; an officer's, if they had a seat there that day. That
+    it was one that signs was asked when they decided."""
     if not speaker.agency_id:
         return row.person_id == speaker.person_id
     seats = selectors.seats_on(jst_day(row.decided_at)).filter(person=row.person_id)
-    return seats.filter(organisation=speaker.agency_id, role__in=roles_with("sign")).exists()
+    return seats.filter(organisation=speaker.agency_id).exists()
 
 
 def missing(lora: Lora, *, at: datetime | None = None) -> list[Refusal]:
