@@ -56,6 +56,15 @@ def organisations_of(person: Person, power: str = "view") -> QuerySet[Organisati
     return Organisation.objects.filter(id__in=seats.values("organisation"))
 
 
+def houses_of(person: Person, power: str = "view") -> QuerySet[Organisation]:
+    """`organisations_of` as far as the caller may look: with an API key, its own organisation.
+
+    For access alone. Conflicts of role count every organisation of a person.
+    """
+    rows = organisations_of(person, power)
+    return rows.filter(id=person.acting_for) if person.acting_for else rows
+
+
 def seats_on(day: date) -> QuerySet[Membership]:
     """Who acts for which organisation on a day."""
     return Membership.objects.filter(
@@ -70,8 +79,11 @@ def requests_for(person: Person) -> QuerySet[TrainingRequest]:
     as a party of a grant, or as staff of the agency that represents a talent in it now or was asked
     in it.
     """
-    mine = organisations_of(person)
-    asked = Lane.objects.filter(person=person).values("grant__request")
+    mine = houses_of(person)
+    lanes = Lane.objects.filter(person=person)
+    if person.acting_for:  # as an officer of another house they were not asked through this one
+        lanes = lanes.exclude(by="agency_officer")
+    asked = lanes.values("grant__request")
     agencies = Representation.objects.filter(agency__in=mine)
     by_authority = Lane.objects.filter(authority__in=agencies.values("id")).values("grant__request")
     today = agencies.filter(period__contains=_today())
@@ -102,7 +114,7 @@ def access_own_request(*, person: Person, request_id: str) -> TrainingRequest:
 
     For what the asking side does. A seat that only looks (a viewer, an accountant) does nothing.
     """
-    requester = organisations_of(person, "ask")
+    requester = houses_of(person, "ask")
     return _one(requests_for(person).filter(id=request_id, requester__in=requester))
 
 
@@ -114,7 +126,17 @@ def access_grant(*, person: Person, grant_id: str) -> Grant:
 
 def access_organisation(*, person: Person, organisation_id: str) -> Organisation:
     """An organisation for which this person acts; or Http404."""
-    return _one(organisations_of(person).filter(id=organisation_id))
+    return _one(houses_of(person).filter(id=organisation_id))
+
+
+def still_speaks(person: Person, lanes: QuerySet[Lane], day: date) -> QuerySet[Lane]:
+    """Of lanes of talents and who speaks for them, those in which this person has a say on a day.
+
+    A talent always; a guardian or an estate while they speak for her. Whoever no longer does ends
+    nothing: custody that was taken away must not destroy what she allows.
+    """
+    own = Q(by="talent", person=person)
+    return lanes.filter(own | Q(subject__in=charges_of(person, day)))
 
 
 def lanes_for(grant: Grant) -> list[Lane]:
@@ -387,7 +409,7 @@ def roles_of(person: Person) -> frozenset[str]:
 
 def agency_talents(person: Person, power: str = "view") -> QuerySet[Talent]:
     """The talents whom this person's agencies represent today; no former ones."""
-    agencies = organisations_of(person, power).filter(kind=Organisation.Kind.AGENCY)
+    agencies = houses_of(person, power).filter(kind=Organisation.Kind.AGENCY)
     held = Representation.objects.filter(agency__in=agencies, period__contains=_today())
     return talents().filter(representations__in=held).distinct()
 
@@ -429,7 +451,7 @@ def access_claim(*, person: Person, claim_id: str) -> RepresentationClaim:
 
 def agency_requests(person: Person, power: str = "view") -> QuerySet[TrainingRequest]:
     """The requests about talents whom this person's agencies represent, or were asked for."""
-    agencies = organisations_of(person, power).filter(kind=Organisation.Kind.AGENCY)
+    agencies = houses_of(person, power).filter(kind=Organisation.Kind.AGENCY)
     rows = Representation.objects.filter(agency__in=agencies)
     asked = Lane.objects.filter(authority__in=rows.values("id")).values("grant__request")
     now = rows.filter(period__contains=_today())
@@ -440,12 +462,13 @@ def agency_requests(person: Person, power: str = "view") -> QuerySet[TrainingReq
 
 
 def may_see_pictures(person: Person, request: TrainingRequest) -> bool:
-    """The talent and who speaks for her today, those who were asked to sign for her, and staff of
-    her agency."""
-    talent = speaks_as(person, request, _today()) is not None
-    by = (*MAY_WITHDRAW, "agency_officer")
-    asked = Lane.objects.filter(grant__request=request, person=person, by__in=by).exists()
-    return talent or asked or agency_requests(person, "pictures").filter(id=request.id).exists()
+    """The talent and who speaks for her today, and staff of her agency today.
+
+    Who signed for her once and no longer may keeps the receipt, not the sight of her.
+    """
+    if speaks_as(person, request, _today()) is not None:
+        return True
+    return agency_requests(person, "pictures").filter(id=request.id).exists()
 
 
 def hidden_talents(person: Person, request: TrainingRequest) -> frozenset[str]:
@@ -455,7 +478,7 @@ def hidden_talents(person: Person, request: TrainingRequest) -> frozenset[str]:
     know her alone, and whoever holds other rights learns nobody's name from the registry.
     """
     everybody = frozenset(request.talents.values_list("id", flat=True))
-    mine = organisations_of(person)
+    mine = houses_of(person)
     if len(everybody) == 1 or mine.filter(id__in=(request.requester_id, request.licensee_id)):
         return frozenset()
     lanes = Lane.objects.filter(grant__request=request)

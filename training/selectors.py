@@ -44,7 +44,7 @@ def access_delivery(person: Person, delivery_id: str) -> Delivery:
     delivery = rows.filter(pk=delivery_id).first()
     if delivery is None:
         raise Http404
-    acts_for = registry.organisations_of(person)
+    acts_for = registry.houses_of(person)
     if not acts_for.filter(pk=delivery.recipient_id).exists():
         registry.access_request(person=person, request_id=delivery.lora.job.request_id)
     return delivery

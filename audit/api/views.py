@@ -20,7 +20,7 @@ from django.utils.decorators import method_decorator
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -32,6 +32,7 @@ from audit.services.tracing import Trace
 from registry import selectors as registry
 from registry.api import problems
 from registry.api.base import ApiView, Input, caller, idempotent, parsed
+from registry.api.parsers import StrictJSONParser
 from registry.core.refusals import Refusal
 from registry.models import Person
 from training.selectors import access_delivery
@@ -169,7 +170,7 @@ class Evidence(ApiView):
 class Uses(ApiView):
     """The licensee's reports."""
 
-    parser_classes = (JSONParser,)
+    parser_classes = (StrictJSONParser,)
 
     @extend_schema(request=UseInput, responses={201: OpenApiTypes.OBJECT})
     @idempotent

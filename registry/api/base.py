@@ -60,6 +60,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         now = timezone.now()
         stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - _NOTED)
         keys.filter(stale).update(last_used_at=now)
+        # The key lies on a server of that organisation, and opens nothing of another one.
+        key.person.acting_for = key.organisation_id
         return Caller(key.person, key.organisation), key
 
     def authenticate_header(self, request: Request) -> str:
@@ -132,7 +134,7 @@ Handler = Callable[..., Response]
 def idempotent(handler: Handler) -> Handler:
     """Answer a repeated POST with the first answer, if it carries an `Idempotency-Key`.
 
-    The key belongs to the caller, the path and the body: for another path or body it is 422, while
+    The key belongs to the caller, path, query and body: for any other of them it is 422, while
     the first is still running 409. A request that failed with a defect of ours may be repeated.
     """
 
@@ -183,4 +185,6 @@ def _kept(body: Any) -> Any:
 
 
 def _body_digest(request: Request) -> str:
-    return hashlib.sha256(request._request.body).hexdigest()
+    """SHA-256 of query and body: a dry run is another request than the real one."""
+    query = request._request.META.get("QUERY_STRING", "").encode()
+    return hashlib.sha256(hashlib.sha256(query).digest() + request._request.body).hexdigest()

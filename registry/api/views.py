@@ -233,7 +233,7 @@ def _requester(who: Caller, given: dict[str, Any]) -> Organisation:
         return selectors.access_organisation(person=who.person, organisation_id=given["requester"])
     if who.organisation is not None:
         return who.organisation
-    own = list(selectors.organisations_of(who.person)[:2])
+    own = list(selectors.houses_of(who.person, "ask")[:2])
     if len(own) != 1:
         raise serializers.ValidationError({"requester": ["name the organisation that asks"]})
     return own[0]

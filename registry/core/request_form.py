@@ -13,6 +13,7 @@ from typing import Any, Final
 from registry.core import vocabulary as words
 from registry.core import written
 from registry.core.countries import COUNTRIES
+from registry.core.term_rules import LAST_YEAR
 from registry.core.terms import JST, Problem, Terms, Withdrawal
 from registry.core.vocabulary import WORLDWIDE
 
@@ -160,6 +161,9 @@ def answer_by(typed: Typed) -> tuple[datetime | None, list[Problem]]:
     day = reader.day("sign_by", needed=True)
     if day is None:
         return None, reader.found
+    if day.year > LAST_YEAR:  # the calendar's last day has no next one
+        text = f"{LAST_YEAR}年までにしてください。"
+        return None, [Problem("sign_by", text, f"Not later than {LAST_YEAR}.")]
     return datetime.combine(day, datetime.min.time(), JST) + timedelta(days=1), []
 
 

@@ -16,6 +16,7 @@ from registry.core.refusals import Refusal
 from registry.core.terms import JST, Problem, Terms, check_person
 
 MAX_RUNS: Final = 20
+MAX_KNOBS: Final = 64  # members of a recipe
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ def _form_problems(
     if not 1 <= max_runs <= MAX_RUNS:
         span = f"1 – {MAX_RUNS}"
         found.append(Problem("max_runs", f"{span} 回の間にしてください。", f"Choose {span}."))
-    if sign_by <= at:
+    if sign_by.year > term_rules.LAST_YEAR:
+        year = term_rules.LAST_YEAR
+        found.append(Problem("sign_by", f"{year}年までにしてください。", f"Not later than {year}."))
+    elif sign_by <= at:
         found.append(
             Problem("sign_by", "返事の期限が過ぎています。", "The time to answer has passed.")
         )
@@ -97,6 +101,8 @@ def _form_problems(
 
 def limits_of(recipe: Mapping[str, Any]) -> RecipeLimits:
     """The limits that a grant sets: exactly what the recipe asks for. Raises `ValueError`."""
+    if len(recipe) > MAX_KNOBS or not all(_is_knob(*item) for item in recipe.items()):
+        raise ValueError("recipe: plain words and numbers are needed")
     numbers = {name: recipe.get(name) for name in ("rank", "steps", "resolution")}
     for name, value in numbers.items():
         if type(value) is not int or value < 1:
@@ -105,6 +111,20 @@ def limits_of(recipe: Mapping[str, Any]) -> RecipeLimits:
         raise ValueError("recipe.method: only lora")
     rank, steps, resolution = (numbers[name] for name in ("rank", "steps", "resolution"))
     return RecipeLimits("lora", int(rank or 0), int(steps or 0), int(resolution or 0))
+
+
+def _is_knob(name: str, value: Any) -> bool:
+    """Whether a member of a recipe is one that a database and a trainer can hold.
+
+    What each may be is the trainer's to say; this keeps out what would only fail there, after
+    everybody has signed.
+    """
+    if type(value) is list:
+        return len(value) <= MAX_KNOBS and all(type(v) is str and _is_knob(name, v) for v in value)
+    if type(value) is str:
+        return len(value) <= term_rules.MAX_TEXT and term_rules.readable(name + value)
+    number = type(value) in (int, float) and abs(value) <= term_rules.MAX_NUMBER
+    return term_rules.readable(name) and (type(value) is bool or number)
 
 
 def jst_day(at: datetime) -> date:

@@ -25,6 +25,8 @@ PROTOTYPE_DAYS: Final = 180
 MAX_WITHDRAWAL_DAYS: Final = 365
 # Unicode: control, format (bidi marks, zero width), surrogate, private, line, paragraph.
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_MARKS: Final = frozenset({"Mn", "Me"})
+MAX_PILED: Final = 4  # pointed and accented Hebrew needs as many
 _JOINER: Final = "\u200d"
 
 
@@ -91,8 +93,8 @@ def _writing(name: str, text: str, shortest: int) -> list[Problem]:
         found.append(
             Problem(
                 name,
-                f"改行や制御文字を含まない{MAX_TEXT}文字以内で書いてください。",
-                f"At most {MAX_TEXT} characters, without line breaks or control characters.",
+                f"改行・制御文字・重ねた記号を含まない{MAX_TEXT}文字以内で書いてください。",
+                f"At most {MAX_TEXT} characters; no line breaks, control or piled-up marks.",
             )
         )
     if len(text.strip()) < shortest:
@@ -107,8 +109,15 @@ def _writing(name: str, text: str, shortest: int) -> list[Problem]:
 
 
 def readable(text: str) -> bool:
-    """Whether every character shows what it is. The joiner inside one emoji does."""
+    """Whether every character shows what it is. The joiner inside one emoji does.
+
+    Marks piled on one letter cover the lines above and below it, which are what people sign.
+    """
+    piled = 0
     for place, character in enumerate(text):
+        piled = piled + 1 if unicodedata.category(character) in _MARKS else 0
+        if piled > MAX_PILED:
+            return False
         if character == _JOINER and _joins(text, place):
             continue
         if unicodedata.category(character) in _UNSEEN:

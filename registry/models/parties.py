@@ -86,6 +86,8 @@ class Person(models.Model):
     sealed_name = models.BinaryField(null=True, editable=False)
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    # No column: the one organisation for which somebody acts who came with its API key.
+    acting_for: str = ""
 
     class Meta:
         constraints: ClassVar = [

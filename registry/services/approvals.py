@@ -170,6 +170,16 @@ def _stands(lane: Lane, day: date) -> bool:
     return True
 
 
+def _in_office(lane: Lane, day: date) -> bool:
+    """Whether this person is still the one who was asked: an officer with a seat that answers, a
+    guardian, an heir. What the contract with the talent covers does not matter to a no."""
+    if lane.by == "agency_officer":
+        seats = selectors.seats_on(day).filter(person=lane.person_id, role__in=roles_with("answer"))
+        agencies = seats.values("organisation")
+        return Representation.objects.filter(id=lane.authority, agency__in=agencies).exists()
+    return lane.by not in ("guardian", "estate") or _stands(lane, day)
+
+
 def closed(grant: Grant) -> Refusal | None:
     """Why a grant can no longer be signed; None while it is asked for."""
     codes = {
@@ -351,6 +361,9 @@ def approval_refuse(
     if refusal:
         return refusal
     own = Lane.objects.filter(grant=row, person=person, by=by)
+    # A no in somebody's name, too, comes from who speaks for them.
+    if any(not _in_office(lane, jst_day(at)) for lane in own):
+        return Refusal("representation_ended", by)
     shown = reason if share_reason or by not in welfare.PRIVATE else ""
     # After signing, a talent withdraws; the other parties have given their word.
     if not lanes.move(own, "refused", reason=shown, decided_at=at):
@@ -388,9 +401,11 @@ def approval_withdraw(
     at = at or timezone.now()
     row = lock(grant.id)
     # (1)
+    day = jst_day(at)
     own = Lane.objects.filter(grant=row, person=person, by__in=cases.MAY_WITHDRAW)
+    own = selectors.still_speaks(person, own, day)
     by = own.order_by("by").values_list("by", flat=True).first()
-    by = by or selectors.speaks_as(person, row.request, jst_day(at))
+    by = by or selectors.speaks_as(person, row.request, day)
     if by is None:
         return Refusal("wrong_state", "only the talent or who speaks for her withdraws")
     welfare.note(row, person, by, pressed=pressed, reason=reason, at=at)

@@ -14,10 +14,13 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from registry import selectors
 from registry.core.cases import LIVE_GRANT, MAY_WITHDRAW
 from registry.core.refusals import Refusal
+from registry.core.requests import jst_day
 from registry.log.append import append
 from registry.models import (
+    AccessLink,
     ApiKey,
     ContactPoint,
     Grant,
@@ -28,6 +31,7 @@ from registry.models import (
     Membership,
     Notice,
     Person,
+    Question,
     RequestDraft,
     StageName,
     Talent,
@@ -75,6 +79,8 @@ def person_erase(*, person: Person, at: datetime | None = None) -> Refusal | Non
 
 def _withdraw(person: Person, at: datetime) -> None:
     lanes = Lane.objects.filter(person=person, by__in=MAY_WITHDRAW, grant__state__in=LIVE_GRANT)
+    # A guardian of former days takes nothing of hers along.
+    lanes = selectors.still_speaks(person, lanes, jst_day(at))
     for grant in Grant.objects.filter(id__in=lanes.values("grant")).order_by("id"):
         done = approvals.approval_withdraw(person=person, grant=grant, at=at)
         if done is not None:
@@ -93,7 +99,10 @@ def _empty(person: Person) -> None:
     RequestDraft.objects.filter(person=person).delete()
     IdentityCheck.objects.filter(person=person).update(sealed_birth=None, document_sha256="")
     Talent.objects.filter(person=person).update(kana="", sealed_birth=None, never_list=[])
-    person.lanes.update(reason="")
+    person.lanes.update(reason="", remarks=[])
+    Question.objects.filter(person=person).update(text="")
+    Question.objects.filter(replied_by=person).update(reply="")
+    AccessLink.objects.filter(person=person).delete()
     person.private_notes.update(sealed_reason=None, sealed_finding=None)
     person.credentials.update(label="")
     person.guardianships.update(relation="", proof_sha256="")

@@ -20,7 +20,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from registry.core import cases
+from registry.core import cases, written
 from registry.core.refusals import Refusal
 from registry.models import AccessLink, Grant, Lane, Person, UsedForm
 from registry.services import approvals, questions
@@ -92,7 +92,7 @@ def act(
     if not isinstance(link, AccessLink) or action not in ACTIONS:
         return link if isinstance(link, Refusal) else Refusal("link_expired", action)
     # (2)
-    digits = "".join(code.split())
+    digits = written.plain(code).replace("-", "")
     if not hmac.compare_digest(_code_digest(token, digits), link.code_digest):
         # What a scanner sends in is no guess: only six digits count against the link.
         if len(digits) == 6 and digits.isdecimal():

@@ -69,7 +69,7 @@ def reply(request: HttpRequest, person: Person, question_id: str) -> HttpRespons
 def remind(request: HttpRequest, person: Person) -> HttpResponse:
     """Remind everybody who has not answered in the cases chosen; never more than twice in all."""
     ids = request.POST.getlist("request")[:200]
-    seen = selectors.agency_requests(person) | selectors.requests_for(person).filter(
+    seen = selectors.agency_requests(person, "answer") | selectors.requests_for(person).filter(
         requester__in=selectors.organisations_of(person, "ask")
     )
     waiting = Lane.objects.filter(
@@ -92,7 +92,7 @@ def resend(request: HttpRequest, person: Person, letter_id: str) -> HttpResponse
         raise Http404
     row = selectors.access_request(person=person, request_id=letter.request.id)
     mine = selectors.organisations_of(person, "ask").filter(id=row.requester_id).exists()
-    if not mine and not selectors.agency_requests(person).filter(id=row.id).exists():
+    if not mine and not selectors.agency_requests(person, "answer").filter(id=row.id).exists():
         raise Http404
     done = letters.letter_again(letter=letter)
     if isinstance(done, Refusal):

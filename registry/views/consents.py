@@ -31,7 +31,10 @@ def consents(request: HttpRequest, person: Person) -> HttpResponse:
     """T4: what was asked, what is in force, and what has ended."""
     asked = [lane for lane in selectors.lanes_open_to(person) if lane.by in MAY_WITHDRAW]
     given = list(selectors.consents_of(person))
-    active = [lane for lane in given if _holds(lane)]
+    rows = Lane.objects.filter(id__in=[lane.id for lane in given])
+    today = jst_day(timezone.now())
+    mine = set(selectors.still_speaks(person, rows, today).values_list("id", flat=True))
+    active = [lane for lane in given if lane.id in mine and _holds(lane)]
     context = {
         "asked": [_card(lane) for lane in asked],
         "active": [_card(lane) for lane in active],
@@ -83,9 +86,7 @@ def withdraw(request: HttpRequest, person: Person, grant_id: str) -> HttpRespons
 def _own(person: Person, grant_id: str) -> Grant:
     """A grant in which this person may withdraw; or Http404."""
     grant = selectors.access_grant(person=person, grant_id=grant_id)
-    lanes = Lane.objects.filter(grant=grant, person=person, by__in=MAY_WITHDRAW)
-    today = jst_day(timezone.now())
-    if not lanes.exists() and selectors.speaks_as(person, grant.request, today) is None:
+    if selectors.speaks_as(person, grant.request, jst_day(timezone.now())) is None:
         raise Http404
     return grant
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from registry import selectors
 from registry.core.cases import MAY_WITHDRAW, PENDING
 from registry.core.refusals import Refusal
+from registry.core.requests import jst_day
 from registry.models import AccessLink, Grant, Lane
 from registry.services import links
 from registry.views.base import NO_STORE, locale, said
@@ -38,6 +39,7 @@ def opened(request: HttpRequest, token: str) -> HttpResponse:
     given = lanes.filter(
         state="signed", by__in=MAY_WITHDRAW, grant__state__in=("asking", "active", "paused")
     )
+    given = selectors.still_speaks(link.person, given, jst_day(timezone.now()))
     page = {"token": token, "asked": map(_card, asked), "given": map(_card, given)}
     return _page(request, "registry/link.html", page)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect, render
@@ -66,12 +68,13 @@ def go_on(request: HttpRequest, person: Person, grant_id: str) -> HttpResponse:
     now = timezone.now()
     found = resume.voices(grant, at=now)
     mine = resume.voices_of(person, grant, at=now)
+    hidden = selectors.hidden_talents(person, grant.request)
     held = GrantHold.objects.filter(grant=grant, lifted_at=None).order_by("placed_at")
     context = {
         "grant": grant,
         "request_row": grant.request,
         "reasons": list(dict.fromkeys(holds.sentence(row.reason, locale()) for row in held)),
-        "voices": [_shown(item) for item in found if isinstance(item, resume.Voice)],
+        "voices": [_shown(item, hidden) for item in found if isinstance(item, resume.Voice)],
         "refusals": [said(item) for item in found if isinstance(item, Refusal)],
         "mine": not isinstance(mine, Refusal),
         "page": _page_for(mine),
@@ -86,7 +89,10 @@ def _page_for(mine: list[resume.Voice] | Refusal) -> str:
     return "agency-request" if officer else "my-request"
 
 
-def _shown(voice: resume.Voice) -> dict[str, object]:
+def _shown(voice: resume.Voice, hidden: Collection[str]) -> dict[str, object]:
+    """A voice by name; the other side of a blend without one (R17)."""
+    if voice.subject in hidden:
+        return {"by": voice.by, "who": None, "hidden": True, "confirmed": voice.confirmed}
     who: Person | Organisation | None = (
         Organisation.objects.filter(id=voice.agency_id).first()
         if voice.agency_id

@@ -41,6 +41,7 @@ FIELDS: Final = frozenset(
     | {"retoucher", "works", "bystanders", "creator_note", "exposure"}
 )
 _NEEDED: Final = ("shoot", "holder", "basis")
+MAX_EDGE: Final = 100_000  # pixels; no picture that is taken in is wider
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -131,7 +132,11 @@ def _problems(declared: Mapping[str, Any]) -> list[Refusal | Problem]:
             )
     for seen in declared.get("bystanders") or ():
         box = seen.get("box")
-        whole = isinstance(box, list) and len(box) == 4 and all(type(e) is int for e in box)
+        whole = (
+            isinstance(box, list)
+            and len(box) == 4
+            and all(type(e) is int and 0 <= e <= MAX_EDGE for e in box)
+        )
         if not whole or not Person.objects.filter(pk=seen.get("person")).exists():
             found.append(
                 Problem("bystanders", "人と顔の位置が要ります。", "A person and a box are needed.")
