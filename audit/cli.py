@@ -1,7 +1,8 @@
 """`kyodaku`: what an auditor, a licensee or anybody else runs on their own machine. Stage 9.
 
 `verify` and `inspect` work offline and load no network code; `trace` asks a registry over HTTP and
-loads its client only then. Exit codes: 0 verified (found), 1 not verified (not found), 2 the
+loads its client only then. `curate` looks at a folder of pictures as the gate does, without a
+server. Exit codes: 0 verified (found), 1 not verified (not found), 2 the
 question could not be asked (wrong arguments, unreadable file, registry unreachable).
 """
 
@@ -24,6 +25,7 @@ from registry.core.refusals import Locale
 from registry.core.trust import TrustRoot
 from registry.log.core.errors import VerificationError
 from training.core import weights
+from training.desk import arguments as desk
 
 OK, NO, CANNOT = 0, 1, 2
 _MAX_LORA: Final = 8 << 30
@@ -72,8 +74,14 @@ _WITHOUT_LORA: Final = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    command = {"verify": _verify, "inspect": _inspect, "trace": _trace}[options.command]
-    return command(options)
+    commands = {
+        "verify": _verify,
+        "inspect": _inspect,
+        "trace": _trace,
+        "curate": _curate,
+        "calibrate": _calibrate,
+    }
+    return commands[options.command](options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,13 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("file", type=Path, help="a .safetensors file")
     trace.add_argument("--url", required=True, help="the registry's address")
     trace.add_argument("--key", help="an API key; by default KYODAKU_API_KEY")
+    desk.add_commands(commands, _language())
     for command in (verify, inspect, trace):
         command.add_argument("--json", action="store_true", help="one JSON object")
         command.add_argument("--lang", choices=("ja", "en"), default=_language())
     return parser
 
 
-def _language() -> str:
+def _language() -> Locale:
     spoken = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
     return "ja" if spoken.startswith("ja") else "en"
 
@@ -276,6 +285,21 @@ def _trace(options: argparse.Namespace) -> int:
         return _cannot(options, str(error))
     _tell(options, answer, [str(answer["sentence"])])
     return OK if answer["found"] else NO
+
+
+# --- curate, calibrate ----------------------------------------------------------------------------
+
+
+def _curate(options: argparse.Namespace) -> int:
+    from training.desk import curate  # noqa: PLC0415 - only here: it loads ONNX Runtime
+
+    return curate.curate(options)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from training.desk import curate  # noqa: PLC0415
+
+    return curate.calibrate(options)
 
 
 # --- small things ---------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ urlpatterns: list[URLPattern] = [
     path("requests/<str:request_id>/upload", views.upload, name="upload"),
     path("requests/<str:request_id>/survey", views.survey, name="survey"),
     path("requests/<str:request_id>/accept", views.accept, name="accept"),
+    path("requests/<str:request_id>/curation.<str:form>", views.report, name="curation-report"),
     path("requests/<str:request_id>/seal", views.seal, name="seal"),
     path("requests/<str:request_id>/jobs", views.job_start, name="job-start"),
     path("models/<str:model_id>/drift", views.model_drift, name="model-drift"),

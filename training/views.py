@@ -33,6 +33,7 @@ from training import case_views, selectors, tasks
 from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
 from training.services import (
     curation,
+    curation_report,
     datasets,
     delivery,
     drift,
@@ -248,6 +249,22 @@ def reference(
     if shown is not None and shown not in selectors.references_shown(person, shown.dataset):
         raise Http404
     return _image(None if shown is None else thumbnails.reference_thumbnail(reference=shown))
+
+
+@require_safe
+@signed_in
+def report(request: HttpRequest, person: Person, request_id: str, form: str) -> HttpResponse:
+    """How the pictures were checked, as a file to keep or to print."""
+    row = registry.access_request(person=person, request_id=request_id)
+    dataset = selectors.access_dataset(person, row)
+    if form not in curation_report.FORMS:
+        raise Http404
+    made = curation_report.report_file(dataset=dataset, person=person, form=form, locale=locale())
+    if isinstance(made, Refusal):
+        raise Http404
+    name = f'attachment; filename="curation-{row.pk}.{form}"'
+    headers = {"Cache-Control": "no-store", "Content-Disposition": name}
+    return HttpResponse(made, content_type=curation_report.FORMS[form], headers=headers)
 
 
 def _image(data: bytes | Refusal | None) -> HttpResponse:

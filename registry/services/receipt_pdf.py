@@ -1,31 +1,19 @@
 """The printed form of a consent receipt: one or two A4 pages, Japanese or English.
 
-Draws what it is given and decides nothing. The font is embedded, so the page looks the same
-everywhere; the machine file is attached to the PDF, so that one file is enough to verify both.
+Draws what it is given and decides nothing. The machine file is attached to the PDF, so that one
+file is enough to verify both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Final, Literal
-
-import pylopdf_fonts_jp
-from fpdf import FPDF
-from fpdf.enums import XPos, YPos
-from fpdf.fonts import TTFFont
+from typing import Final
 
 from registry.core.receipts import Verified
 from registry.core.refusals import Locale, party_label
 from registry.core.terms import JST
-
-FONT: Final = Path(pylopdf_fonts_jp.__file__).parent / "NotoSansJP-Regular.otf"
-MISSING: Final = "〓"
-_FAMILY: Final = "receipt"
-_MARGIN: Final = 20
-_LABEL: Final = 38
-_LINE: Final = 6.2
+from registry.services.paper import Paper
 
 # word: (Japanese, English)
 _WORDS: Final = {
@@ -84,7 +72,7 @@ def draw(sheet: Sheet, machine: bytes, locale: Locale) -> bytes:
     """The PDF. The same sheet gives the same bytes: its date is that of the signature."""
     receipt = sheet.verified.receipt
     at = datetime.fromisoformat(receipt.approval.asserted_at.replace("Z", "+00:00"))
-    page = _Page(locale, at, f"{_word('title', locale)} {receipt.approval.approval_id}")
+    page = Paper(locale, at, f"{_word('title', locale)} {receipt.approval.approval_id}")
     page.put_title(_word("title", locale), receipt.approval.approval_id)
     if receipt.grant.mode != "live":
         page.put_note(_word("test", locale))
@@ -122,69 +110,3 @@ def _answers(sheet: Sheet, locale: Locale) -> str:
         f"{party_label(by, locale)}: {_STATES.get(state, _WAITING)[place]}"
         for by, state in sheet.answers
     )
-
-
-class _Page(FPDF):
-    """A4 with one embedded family and a footer with the page's number."""
-
-    def __init__(self, locale: Locale, at: datetime, title: str) -> None:
-        super().__init__(format="A4")
-        self.set_margins(_MARGIN, _MARGIN, _MARGIN)
-        self.set_auto_page_break(True, margin=_MARGIN)
-        self.add_font(_FAMILY, fname=str(FONT))
-        font = self.fonts[_FAMILY]
-        if not isinstance(font, TTFFont):
-            raise TypeError(f"{FONT.name} was not read as an outline font")
-        self._known = frozenset(font.cmap)
-        self.set_title(title)
-        self.set_lang("ja" if locale == "ja" else "en")
-        self.set_creation_date(at)
-        self.set_producer("kyodaku")
-        self.set_font(_FAMILY, size=10)
-        self.add_page()
-
-    def footer(self) -> None:
-        """fpdf2's hook."""
-        self.set_y(-14)
-        self.set_font(_FAMILY, size=8)
-        self.cell(0, 6, f"{self.page_no()} / {{nb}}", align="R")
-
-    def put_title(self, text: str, number: str) -> None:
-        self.set_font(_FAMILY, size=20)
-        self._line(text, 11)
-        self.set_font(_FAMILY, size=8)
-        self._line(number, 6)
-        self.ln(2)
-
-    def put_note(self, text: str) -> None:
-        self.set_font(_FAMILY, size=10)
-        self.set_draw_color(170, 90, 0)
-        self._line(text, 9, border=1)
-        self.ln(3)
-
-    def put_heading(self, text: str) -> None:
-        self.ln(3)
-        self.set_font(_FAMILY, size=12)
-        self._line(text, 8)
-        self.set_draw_color(120, 120, 120)
-        self.line(self.l_margin, self.get_y(), self.w - self.r_margin, self.get_y())
-        self.ln(1.5)
-
-    def put_fact(self, name: str, value: str) -> None:
-        self.set_font(_FAMILY, size=9)
-        self.set_text_color(90, 90, 90)
-        self.cell(_LABEL, _LINE, name, new_x=XPos.RIGHT, new_y=YPos.TOP)
-        self.set_text_color(0, 0, 0)
-        self.set_font(_FAMILY, size=10)
-        self._line(value, _LINE)
-
-    def put_text(self, text: str) -> None:
-        self.set_font(_FAMILY, size=10)
-        for line in text.splitlines():
-            self._line(line, _LINE)
-
-    def _line(self, text: str, height: float, border: Literal[0, 1] = 0) -> None:
-        # A character that no font on paper has (an emoji in a name) shows as the printers' mark
-        # for one; the attached file holds the text as it is.
-        text = "".join(c if ord(c) in self._known else MISSING for c in text)
-        self.multi_cell(0, height, text, border=border, new_x=XPos.LMARGIN, new_y=YPos.NEXT)

@@ -451,23 +451,27 @@ def polyglot() -> bytes:
 
 
 def test_a41_an_upload_is_decoded_and_written_anew(studio: Studio) -> None:
-    """A41: nothing of a polyglot but its pixels is kept."""
+    """A41: a polyglot is refused; of what a camera hides behind a picture only pixels are kept."""
     dataset = datasets.dataset_open(request=studio.request)
-    row = datasets.picture_add(dataset=dataset, data=polyglot())
+    found = datasets.picture_add(dataset=dataset, data=polyglot())
+    assert isinstance(found, Refusal)
+    assert found.code == "image_polyglot"
+    film = stored_anew(photograph(7)) + b"\0\0\0\x18ftypmp42 a short film"
+    row = datasets.picture_add(dataset=dataset, data=film)
     assert isinstance(row, Picture), row
     key = key_of(studio, dataset)
     kept = datasets.opened(row.object_digest, key, context=dataset.pk)
     assert isinstance(kept, bytes)
-    assert b"PK\x05\x06" not in kept
+    assert b"film" not in kept
 
 
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (b"PK\x03\x04" + bytes(200), "image_unreadable"),
+        (b"PK\x03\x04" + bytes(200), "image_format"),
         (b"\x80\x04\x95" + bytes(50) + b".", "image_unreadable"),
-        (b"GIF89a" + bytes(100), "image_unreadable"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image_unreadable"),
+        (b"GIF89a" + bytes(100), "image_format"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image_format"),
         (photograph(3)[:200], "image_unreadable"),
         (b"", "image_unreadable"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def flip(path: Path, place: int = -1) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= 1
     path.write_bytes(bytes(data))
+
+
+def altered(found: object, why: str = "") -> None:
+    assert isinstance(found, Refusal)
+    assert found.code == "engine_altered"
+    assert re.search(why, found.detail)
 
 
 def test_the_pack_is_the_pinned_one_and_carries_its_licences(pack_dir: Path) -> None:
@@ -68,8 +75,7 @@ def test_an_altered_wheel_given_by_hand_is_refused_with_the_next_step(
 def test_one_flipped_byte_and_the_engine_does_not_open(own_pack: Path, name: str) -> None:
     assert is_built(own_pack)
     flip(own_pack / name)
-    with pytest.raises(PackError, match="not the pinned file"):
-        open_engine(own_pack)
+    altered(open_engine(own_pack), "not the pinned file")
 
 
 def test_weights_and_manifest_exchanged_together_are_still_refused(own_pack: Path) -> None:
@@ -78,20 +84,17 @@ def test_weights_and_manifest_exchanged_together_are_still_refused(own_pack: Pat
     tasks = manifest["tasks"]
     tasks["recognition"]["sha256"] = tasks["detection"]["sha256"]
     (own_pack / pack.MANIFEST).write_text(json.dumps(manifest), "utf-8")
-    with pytest.raises(PackError, match=pack.MANIFEST):
-        open_engine(own_pack)
+    altered(open_engine(own_pack), pack.MANIFEST)
 
 
 def test_a_model_that_the_manifest_does_not_name_is_refused(own_pack: Path) -> None:
     (own_pack / "extra.onnx").write_bytes(b"onnx")
-    with pytest.raises(PackError, match=r"extra\.onnx"):
-        open_engine(own_pack)
+    altered(open_engine(own_pack), r"extra\.onnx")
 
 
 def test_a_missing_file_is_refused(own_pack: Path) -> None:
     (own_pack / pack.RECOGNISER).unlink()
-    with pytest.raises(PackError, match="missing"):
-        open_engine(own_pack)
+    altered(open_engine(own_pack), "missing")
 
 
 def test_without_a_pack_the_engine_refuses_and_fetches_nothing(tmp_path: Path) -> None:
@@ -121,8 +124,7 @@ def test_a_folder_in_the_current_directory_cannot_take_the_packs_place(
     opened = open_engine(pack_dir)
     assert isinstance(opened, InsightFaceEngine)
     assert loaded == [str(pack_dir.resolve())]
-    with pytest.raises(PackError):
-        open_engine(Path(pack.MODEL_ID))
+    altered(open_engine(Path(pack.MODEL_ID)))
 
 
 def test_a_relative_pack_is_verified_and_loaded_from_one_absolute_place(

@@ -15,7 +15,7 @@ from training.core.curation import Acceptance, Profile, Report, Sealable, decide
 from training.core.pictures import Picture, normalise
 from training.demo import photos
 from training.engines.base import Rgb, overlap, similarity
-from training.engines.insightface import EngineSettings, InsightFaceEngine, open_engine
+from training.engines.insightface import EngineSettings, InsightFaceEngine, open_uncalibrated
 from training.engines.measure import noise, phash
 from training.engines.pack import PackError
 from training.engines.survey import (
@@ -98,7 +98,7 @@ def test_without_quarter_turns_the_man_on_his_side_would_be_missed(
     pack_dir: Path, planted: dict[str, Picture], engine: InsightFaceEngine
 ) -> None:
     # The reason for the four turns: this test fails when they are no longer needed.
-    blind = open_engine(pack_dir, settings=EngineSettings(quarter_turns=(0,)))
+    blind = open_uncalibrated(pack_dir, settings=EngineSettings(quarter_turns=(0,)))
     assert isinstance(blind, InsightFaceEngine)
     rgb = pixels(planted["planted-sideways"])
     upright = engine.faces(pixels(planted["planted"]))

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tests.services.studio import photograph
+from training.core.curation import Profile
 from training.engines.base import Face
 
 # left, top, right, bottom: one large place, a small one behind it, and one as large as the first.
@@ -39,6 +40,7 @@ class Sitters:
     id = "sitters"
     digest = "dd" * 32
     settings: ClassVar[dict[str, Any]] = {}
+    profile = Profile()
 
     def faces(self, rgb: Any) -> list[Face]:
         """Every coded place, in their order."""

@@ -23,6 +23,7 @@ from registry.models import Approval, Grant, TrainingRequest
 from registry.services import catalogue, keyring
 from registry.services import rights as registry_rights
 from tests.world import World, free, sequence
+from training.core.curation import Profile
 from training.engines.base import Face
 from training.models import Dataset, Picture, Shoot, TrainingJob, Worker
 from training.services import curation, datasets, jobs, rights, workers
@@ -52,6 +53,7 @@ class StandIn:
     id = "stand-in"
     digest = "ee" * 32
     settings: ClassVar[dict[str, Any]] = {}
+    profile = Profile()
 
     def faces(self, rgb: Any) -> list[Face]:
         height, width = rgb.shape[:2]

@@ -165,7 +165,7 @@ def test_charlie_sends_pictures_and_every_refused_file_is_named(studio):
     broken = SimpleUploadedFile("holiday.gif", b"GIF89a nothing")
     page = charlie.post(f"{path}/upload", {"files": [*files(1, 2), broken]}, follow=True)
     assert "Pictures taken in: 2" in text(page)
-    assert "holiday.gif: The file cannot be read as a picture" in text(page)
+    assert "holiday.gif: Pictures of this format are not taken" in text(page)
     charlie.post(f"{path}/upload", {"files": files(90, 91, 92), "kind": "references"})
     dataset = Dataset.objects.get(request=studio.request)
     assert (dataset.pictures.count(), dataset.references.count()) == (2, 3)
@@ -189,6 +189,35 @@ def test_a_point_is_taken_on_with_a_reason_and_the_set_sealed(studio):
     page = charlie.post(f"{path}/seal", follow=True)
     assert "everybody has been asked" in text(page)
     assert "the light of that day" in text(as_(studio.world.bob).get(f"/agency{path}"))
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_report_is_a_file_with_pictures_for_her_side_only(studio, language):
+    studio.sealed()
+    dataset = Dataset.objects.get(request=studio.request)
+    path = f"/requests/{studio.request.pk}/curation"
+    title = "写真の選別報告" if language == "ja" else "Curation report"
+    shown = {}
+    for who in ("alice", "bob", "charlie"):
+        client = as_(getattr(studio.world, who), language)
+        html, paper = client.get(f"{path}.html"), client.get(f"{path}.pdf")
+        assert html["Cache-Control"] == paper["Cache-Control"] == "no-store"
+        assert "attachment" in html["Content-Disposition"]
+        assert title in html.content.decode()
+        assert dataset.curation_digest in html.content.decode()
+        assert paper.content.startswith(b"%PDF")
+        shown[who] = html.content.decode().count("data:image/jpeg")
+    count = dataset.pictures.count()
+    assert shown == {"alice": count, "bob": count, "charlie": 0}
+    assert as_(studio.world.mallory).get(f"{path}.pdf").status_code == 404
+    assert as_(studio.world.alice).get(f"{path}.exe").status_code == 404
+
+
+def test_before_the_survey_there_is_no_report(studio):
+    studio.filled()
+    path = f"/requests/{studio.request.pk}"
+    assert as_(studio.world.charlie).get(f"{path}/curation.pdf").status_code == 404
+    assert "curation.pdf" not in text(as_(studio.world.charlie).get(path))
 
 
 @pytest.mark.parametrize("step", ["upload", "survey", "accept", "seal", "jobs"])

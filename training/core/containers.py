@@ -79,7 +79,7 @@ def packets(data: bytes) -> Packets:
 def _jpeg(data: bytes, found: Packets) -> None:
     parts: dict[tuple[bytes, int], list[tuple[int, bytes]]] = {}
     more: dict[bytes, list[tuple[int, bytes]]] = {}
-    for marker, body in _segments(data):
+    for marker, body in segments(data):
         if marker == 0xE1 and body.startswith(_EXIF):
             found.exif.append(body[len(_EXIF) :])
         elif marker == 0xE1 and body.startswith(_XMP):
@@ -99,7 +99,7 @@ def _jpeg(data: bytes, found: Packets) -> None:
         found.jumbf.append(ordered[0] + b"".join(box[8:] for box in ordered[1:]))
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Marker and body of each segment up to the first scan."""
     place = 2
     for _ in range(MAX_PARTS):
@@ -239,8 +239,11 @@ TEXT_TAGS: Final = {
 }
 
 
-def directory(data: bytes) -> dict[int, bytes]:
-    """The first directory of a TIFF or EXIF block: tag to raw bytes. Raises `Broken`."""
+def directory(data: bytes, wanted: frozenset[int] | None = None) -> dict[int, bytes]:
+    """The first directory of a TIFF or EXIF block: tag to raw bytes. Raises `Broken`.
+
+    `wanted` are the tags to read; by default those that say something of makers and rights.
+    """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
         raise Broken("byte order")
@@ -254,7 +257,7 @@ def directory(data: bytes) -> dict[int, bytes]:
         tag, kind, amount = struct.unpack_from(order + "HHI", data, entry)
         size = _TIFF_WIDTHS.get(kind, 1) * amount
         start = entry + 8 if size <= 4 else struct.unpack_from(order + "I", data, entry + 8)[0]
-        if tag in _WANTED:
+        if tag in (_WANTED if wanted is None else wanted):
             if size > MAX_PACKET or start + size > len(data):
                 raise Broken("tag outside the file")
             found[tag] = data[start : start + size]

@@ -45,6 +45,8 @@ class Profile:
     """
 
     name: str = "note-2023"
+    # Which calibration the three likeness bands come from: its digest, empty for these defaults.
+    calibration: str = ""
     # Whose face is it.
     match: int = 600
     weak: int = 500

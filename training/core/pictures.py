@@ -15,8 +15,11 @@ from io import BytesIO
 from PIL import Image, ImageCms, ImageOps, ImageStat, UnidentifiedImageError
 
 from registry.core.refusals import Refusal
+from training.core import filekinds
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
+_BITS = 8
+_MOVING = ("PNG", "WEBP")  # a TIFF's further pages are previews and scans, a JPEG's are previews
 _MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "CMYK", "YCbCr", "LAB")
 _EXIF_ORIENTATION = 0x0112
 _EXIF_GPS = 0x8825
@@ -56,7 +59,8 @@ class Picture:
     of `data`, `source_sha256` that of the upload, `pixel_sha256` that of the decoded upright sRGB
     pixels before encoding, so that one photograph in two containers is recognised. All lower-case
     hex. `notes` says what was done: `metadata_removed`, `location_removed`, `turned_upright`,
-    `colours_to_srgb`, `profile_unreadable`, `transparency_flattened`, `pages_dropped`.
+    `colours_to_srgb`, `profile_unreadable`, `transparency_flattened`, `pages_dropped`,
+    `trailing_removed`.
     """
 
     data: bytes
@@ -71,15 +75,20 @@ class Picture:
 def normalise(data: bytes, limits: Limits | None = None) -> Picture | Refusal:
     """Decode an upload under strict limits and encode it anew.
 
-    Returns Refusal `image_too_large`, `image_too_small` or `image_unreadable`; raises nothing for
+    Returns Refusal `image_format`, `image_polyglot`, `image_depth`, `image_animated`,
+    `image_colours`, `image_too_large`, `image_too_small` or `image_unreadable`; raises nothing for
     any content of `data`.
 
-    (1) the file's size; (2) the format, by content; (3) the announced size, before any pixel is
-    decoded; (4) decode whole, upright, to sRGB; (5) encode from pixels alone.
+    (1) the file's size; (2) one file, of an accepted format by content, eight bits a channel;
+    (3) the announced size, before any pixel is decoded; (4) decode whole, upright, to sRGB;
+    (5) encode from pixels alone.
     """
     limits = limits or Limits()
     if len(data) > limits.max_bytes:  # (1)
         return Refusal("image_too_large", f"{len(data)} bytes, at most {limits.max_bytes}")
+    refusal = _kind(data)  # (2)
+    if refusal is not None:
+        return refusal
     try:
         with warnings.catch_warnings():
             # Damaged metadata is dropped anyway; a decompression bomb must not be a mere warning.
@@ -92,17 +101,34 @@ def normalise(data: bytes, limits: Limits | None = None) -> Picture | Refusal:
         return Refusal("image_unreadable", type(problem).__name__)
 
 
+def _kind(data: bytes) -> Refusal | None:
+    """What a decoder would pass over in silence: another format, another file, cut-off depth."""
+    found = filekinds.kind(data)
+    if found and found not in filekinds.SUFFIXES:
+        return Refusal("image_format", found)
+    behind = filekinds.second_file(data)
+    if behind:
+        return Refusal("image_polyglot", behind)
+    bits = filekinds.bits(data)
+    return Refusal("image_depth", f"{bits} bits a channel") if bits > _BITS else None
+
+
 def _normalise(data: bytes, limits: Limits) -> Picture | Refusal:
-    with Image.open(BytesIO(data), formats=FORMATS) as image:  # (2)
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
         refusal = _size(image, limits)  # (3)
         if refusal is not None:
             return refusal
         if image.mode not in _MODES:
             return Refusal("image_unreadable", f"pixels of kind {image.mode}")
-        notes = _notes(image)
+        frames = getattr(image, "n_frames", 1)
+        if image.format in _MOVING and frames > 1:
+            return Refusal("image_animated", f"{frames} pictures")
+        notes = _notes(image) | ({"trailing_removed"} if filekinds.tail(data) else set())
         image.load()  # (4)
         upright = ImageOps.exif_transpose(image)
         rgb, more = _to_srgb(upright)
+    if image.mode == "CMYK" and "colours_to_srgb" not in more:
+        return Refusal("image_colours", "CMYK without a readable profile")
     encoded = _encode(rgb)  # (5)
     return Picture(
         data=encoded,

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from training.core.curation import Profile
+
 Rgb = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float32]
 
@@ -52,6 +54,11 @@ class FaceEngine(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def profile(self) -> Profile:
+        """The rules' numbers, with the bands that were measured for these weights."""
+        ...
 
     def faces(self, rgb: Rgb) -> list[Face]:
         """All faces of a picture (H x W x 3, RGB, 8 bit), most confident first."""

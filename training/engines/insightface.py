@@ -8,6 +8,8 @@ A second person who lies sideways in a picture reads as a stranger or as nobody,
 is looked at in all four quarter turns, and boxes that are the same face are merged afterwards.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,8 +21,11 @@ import onnxruntime
 from insightface.app import FaceAnalysis
 
 from registry.core.refusals import Refusal
+from training.core.calibration import Calibration
+from training.core.curation import Profile
 from training.engines.base import Face, Rgb, overlap, similarity, turned
-from training.engines.pack import MANIFEST, MODEL_ID, PACK_SHA256, Pack, verify_pack
+from training.engines.calibrations import calibration_for
+from training.engines.pack import MANIFEST, PACK_SHA256, Pack, PackError, verify_pack
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,18 @@ class EngineSettings:
 class InsightFaceEngine:
     """`FaceEngine` on insightface. Make it with `open_engine`. One ONNX Runtime thread."""
 
-    def __init__(self, pack: Pack, settings: EngineSettings) -> None:
+    def __init__(
+        self, pack: Pack, settings: EngineSettings, calibration: Calibration | None = None
+    ) -> None:
         self._settings = settings
+        self._calibration = calibration
         self._digest = pack.digest
+        self._id = f"insightface/{pack.model_id}"
         self._analysis = _load(pack.path, settings)
 
     @property
     def id(self) -> str:
-        return f"insightface/{MODEL_ID}"
+        return self._id
 
     @property
     def digest(self) -> str:
@@ -62,6 +71,18 @@ class InsightFaceEngine:
     @property
     def settings(self) -> Mapping[str, Any]:
         return asdict(self._settings)
+
+    @property
+    def profile(self) -> Profile:
+        """The rules with this pack's bands. Raises RuntimeError where nobody has measured them."""
+        if self._calibration is None:
+            raise RuntimeError("this engine has no calibration; it can be measured, not asked")
+        return self._calibration.profile()
+
+    def calibrated(self, calibration: Calibration) -> InsightFaceEngine:
+        """This engine with the bands of a calibration that was made for it."""
+        self._calibration = calibration
+        return self
 
     def faces(self, rgb: Rgb) -> list[Face]:
         """All faces of an H x W x 3 RGB picture, most confident first, each once."""
@@ -95,17 +116,34 @@ class InsightFaceEngine:
 
 
 def open_engine(
-    pack_dir: Path, *, digest: str = PACK_SHA256, settings: EngineSettings | None = None
+    pack_dir: Path, *, digest: str = PACK_SHA256, calibration: Path | None = None
 ) -> InsightFaceEngine | Refusal:
     """Open the engine on the pack in `pack_dir`, verified against the pinned manifest digest.
 
-    Returns Refusal `engine_missing` when there is no pack. Raises
-    `training.engines.pack.PackError` when there is one and it is not the pinned one: altered
-    weights are never loaded.
+    `calibration` is the operator's own file; by default the one that ships with the pack. Returns
+    the refusals of `open_uncalibrated`, and `calibration_mismatch`.
+    """
+    engine = open_uncalibrated(pack_dir, digest=digest)
+    if isinstance(engine, Refusal):
+        return engine
+    found = calibration_for(engine.id, engine.digest, engine.settings, calibration)
+    return found if isinstance(found, Refusal) else engine.calibrated(found)
+
+
+def open_uncalibrated(
+    pack_dir: Path, *, digest: str = PACK_SHA256, settings: EngineSettings | None = None
+) -> InsightFaceEngine | Refusal:
+    """An engine that finds and compares faces and has no bands: to calibrate, and to measure.
+
+    Returns Refusal `engine_missing` when there is no pack, `engine_altered` when there is one and
+    it is not the pinned one: altered weights are never loaded.
     """
     if not (pack_dir / MANIFEST).is_file():
         return Refusal("engine_missing", f"no face pack in {pack_dir.name}")
-    pack = verify_pack(pack_dir, digest)
+    try:
+        pack = verify_pack(pack_dir, digest)
+    except PackError as error:
+        return Refusal("engine_altered", str(error))
     return InsightFaceEngine(pack, settings or EngineSettings())
 
 

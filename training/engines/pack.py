@@ -63,10 +63,11 @@ class PackError(Exception):
 
 @dataclass(frozen=True)
 class Pack:
-    """A verified pack: an absolute folder and the SHA-256 of its manifest (lower-case hex)."""
+    """A verified pack: its absolute folder, the SHA-256 (hex) of its manifest, its name."""
 
     path: Path
     digest: str
+    model_id: str
 
 
 def build_pack(source: Path, out_dir: Path) -> Pack:
@@ -108,13 +109,14 @@ def verify_pack(pack_dir: Path, digest: str = PACK_SHA256) -> Pack:
     root = pack_dir.resolve()
     raw = _read(root / MANIFEST)
     _pinned(raw, digest, MANIFEST)  # (1)
-    named = {task["file"]: task["sha256"] for task in json.loads(raw)["tasks"].values()}
+    document = json.loads(raw)
+    named = {task["file"]: task["sha256"] for task in document["tasks"].values()}
     for name, expected in named.items():  # (2)
         _pinned(_read(root / name), expected, name)
     strangers = {path.name for path in root.rglob("*.onnx")} - set(named)
     if strangers:  # (3)
         raise PackError(f"unexpected model files in the pack: {sorted(strangers)}")
-    return Pack(root, digest)
+    return Pack(root, digest, str(document["model_id"]))
 
 
 def manifest() -> bytes:

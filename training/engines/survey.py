@@ -123,7 +123,8 @@ def survey(
             progress(number, len(pictures))
     references = [template.references(talent) for talent, template in sorted(templates.items())]
     out = [(phash(rgb), phash(rgb[:, ::-1])) for rgb in map(pixels, refused)]
-    return judge(measured, references[0], profile, references[1:], out)
+    rules = profile or engine.profile
+    return judge(measured, references[0], rules, references[1:], out)
 
 
 def _belongs(template: Template, engine: FaceEngine) -> None:

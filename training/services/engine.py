@@ -20,7 +20,10 @@ _opened: dict[Path, FaceEngine] = {}
 
 
 def engine_open() -> FaceEngine | Refusal:
-    """The engine on the pack in ENGINE_DIR; `engine_missing` or `tool_licence` otherwise."""
+    """The engine on the pack in ENGINE_DIR, with the calibration of CALIBRATION or its own.
+
+    Refusals: `tool_licence`, `engine_missing`, `engine_altered`, `calibration_mismatch`.
+    """
     folder = Path(settings.ENGINE_DIR)
     with _lock:
         # Asked every time: a licence may have been revised while the engine was open.
@@ -35,7 +38,10 @@ def engine_open() -> FaceEngine | Refusal:
             module = importlib.import_module("training.engines.insightface")
         except ImportError as error:
             return Refusal("engine_missing", type(error).__name__)
-        engine: FaceEngine | Refusal = module.open_engine(folder)
+        pinned = {"digest": settings.ENGINE_SHA256} if settings.ENGINE_SHA256 else {}
+        engine: FaceEngine | Refusal = module.open_engine(
+            folder, calibration=settings.CALIBRATION, **pinned
+        )
         if not isinstance(engine, Refusal):
             _opened[folder] = engine
         return engine
