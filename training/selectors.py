@@ -13,7 +13,7 @@ from registry import selectors as registry
 from registry.core import refusals
 from registry.core.refusals import Refusal
 from registry.models import Person, TrainingRequest
-from training.core.curation import ADVICE
+from training.core.curation_advice import ADVICE
 from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
 
 SHOWN_POINTS = 400

@@ -32,7 +32,7 @@ from PIL import Image
 from registry.core.refusals import Refusal
 from tests.bench import people
 from tests.bench.report import QUICK, at_least, at_most, report, say
-from training.engines import pack
+from training.engines import pack, scenery
 from training.engines.base import Face, Rgb
 from training.engines.insightface import InsightFaceEngine, open_engine
 
@@ -48,6 +48,8 @@ def opened() -> InsightFaceEngine:
         folder = people.CACHE / pack.MODEL_ID
         if pack.main(["--out", str(folder)]) != 0:
             raise SystemExit(2)
+    if scenery.main(["--out", str(folder.parent / scenery.PACK_ID)]) != 0:
+        raise SystemExit(2)
     engine = open_engine(folder)
     if isinstance(engine, Refusal):
         raise SystemExit(f"{engine.code}: {engine.detail}")

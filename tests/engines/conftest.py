@@ -11,7 +11,7 @@ import pytest
 
 from training.core.pictures import Picture, normalise
 from training.demo import photos
-from training.engines import pack
+from training.engines import pack, scenery
 from training.engines.insightface import InsightFaceEngine, open_engine
 from training.engines.survey import Template, enrol
 
@@ -29,14 +29,24 @@ def pack_dir() -> Path:
     return built
 
 
+@pytest.fixture(scope="session")
+def scenery_dir(pack_dir: Path) -> Path:
+    """Beside the face pack, where engines look for it."""
+    made = pack_dir.parent / scenery.PACK_ID
+    if scenery.main(["--out", str(made)]) != 0:
+        pytest.skip("NO SCENERY PACK: its wheels could not be had; pictures were NOT measured")
+    return made
+
+
 @pytest.fixture
-def own_pack(pack_dir: Path, tmp_path: Path) -> Path:
+def own_pack(scenery_dir: Path, pack_dir: Path, tmp_path: Path) -> Path:
     """A copy of the pack that a test may spoil."""
+    shutil.copytree(scenery_dir, tmp_path / scenery.PACK_ID)
     return Path(shutil.copytree(pack_dir, tmp_path / "pack"))
 
 
 @pytest.fixture(scope="session")
-def engine(pack_dir: Path) -> InsightFaceEngine:
+def engine(pack_dir: Path, scenery_dir: Path) -> InsightFaceEngine:
     opened = open_engine(pack_dir)
     assert isinstance(opened, InsightFaceEngine)
     return opened

@@ -17,7 +17,7 @@ from registry.core.refusals import Refusal
 from tests.core.test_pictures import saved
 from training.core.curation import Profile
 from training.core.pictures import Picture
-from training.engines.base import Face
+from training.engines.base import Face, Scene
 from training.engines.calibrate import calibrate, rate
 from training.engines.calibrations import calibration_for
 from training.engines.insightface import InsightFaceEngine, open_engine, open_uncalibrated
@@ -32,6 +32,10 @@ class Labelled:
     digest = "cc" * 32
     settings: ClassVar[dict[str, Any]] = {"size": (1, 2)}
     profile = Profile()
+    scenery = ""
+
+    def scene(self, rgb: Any) -> Scene:
+        raise NotImplementedError
 
     def faces(self, rgb: Any) -> list[Face]:
         person, picture, count = (int(value) // 16 for value in rgb[128, 128])

@@ -146,6 +146,6 @@ def test_a_broken_pack_is_replaced_whole(pack_dir: Path, tmp_path: Path) -> None
     out.mkdir(parents=True)
     (out / pack.DETECTOR).write_bytes(b"half a download")
     files = {name: (pack_dir / name).read_bytes() for name in os.listdir(pack_dir)}
-    pack._write(files, out)
+    pack.write_folder(files, out)
     assert is_built(out)
     assert [path.name for path in out.parent.iterdir()] == ["pack"]

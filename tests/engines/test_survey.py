@@ -72,7 +72,9 @@ def test_the_report_names_the_pictures_that_say_who_she_is(report: Report) -> No
 
 def test_her_set_is_blocked_by_the_craft_alone_and_sealed_with_reasons(report: Report) -> None:
     blocks = {finding.code: finding.kind for finding in report.findings if finding.kind != "warn"}
-    assert blocks == {"same_outfit": "soft", "same_hair": "soft"}
+    # The second picture is a closer crop of the first: known again.
+    expected = {"same_outfit": "soft", "same_hair": "soft", "near_duplicate": "soft"}
+    assert blocks == expected
     assert isinstance(decide(report), list)
     decision = decide(report, reasons(report))
     assert isinstance(decision, Sealable)
@@ -123,7 +125,8 @@ def test_a_turned_face_has_its_box_where_it_is_in_the_picture(
 ) -> None:
     rgb = pixels(alice[0])
     (upright,) = engine.faces(rgb)
-    (turned,) = engine.faces(np.ascontiguousarray(np.rot90(rgb, turn)))
+    found = engine.faces(np.ascontiguousarray(np.rot90(rgb, turn)))
+    (turned,) = [face for face in found if face.score >= 0.8]
     assert turned.turn == (4 - turn) % 4
     assert similarity(upright.embedding, turned.embedding) > 0.9
     left, top, right, bottom = (round(value) for value in turned.box)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.services.studio import photograph
 from training.core.curation import Profile
-from training.engines.base import Face
+from training.engines.base import Face, Scene
 
 # left, top, right, bottom: one large place, a small one behind it, and one as large as the first.
 PLACES = ((40, 60, 140, 160), (170, 60, 230, 120), (150, 130, 250, 230))
@@ -41,6 +41,11 @@ class Sitters:
     digest = "dd" * 32
     settings: ClassVar[dict[str, Any]] = {}
     profile = Profile()
+    scenery = "5c" * 32
+
+    def scene(self, rgb: Any) -> Scene:
+        """Nobody and nothing: the colours of the regions say it all."""
+        return Scene(np.zeros((16, 16), np.float32), np.ones((1, 2, 2), np.float32))
 
     def faces(self, rgb: Any) -> list[Face]:
         """Every coded place, in their order."""

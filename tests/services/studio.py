@@ -24,7 +24,7 @@ from registry.services import catalogue, keyring
 from registry.services import rights as registry_rights
 from tests.world import World, free, sequence
 from training.core.curation import Profile
-from training.engines.base import Face
+from training.engines.base import Face, Scene
 from training.models import Dataset, Picture, Shoot, TrainingJob, Worker
 from training.services import curation, datasets, jobs, rights, workers
 from training.trainer.base.digest import base_digest
@@ -54,6 +54,11 @@ class StandIn:
     digest = "ee" * 32
     settings: ClassVar[dict[str, Any]] = {}
     profile = Profile()
+    scenery = "5c" * 32
+
+    def scene(self, rgb: Any) -> Scene:
+        """Nobody and nothing: the colours of the regions say it all."""
+        return Scene(np.zeros((16, 16), np.float32), np.ones((1, 2, 2), np.float32))
 
     def faces(self, rgb: Any) -> list[Face]:
         height, width = rgb.shape[:2]

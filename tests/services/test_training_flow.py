@@ -116,7 +116,7 @@ def test_a_picture_is_stored_encrypted_and_the_same_one_once(studio):
 def test_an_upload_that_is_no_picture_is_refused(studio):
     dataset = datasets.dataset_open(request=studio.request)
     refused = datasets.picture_add(dataset=dataset, data=b"GIF89a mallory")
-    assert refused.code == "image_unreadable"
+    assert refused.code == "image_format"
 
 
 def test_a_sealed_set_takes_no_more_pictures(studio):

@@ -19,20 +19,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from registry.core.refusals import Refusal
 from registry.log.core.canonical import digest
+from training.core.curation_advice import Kind
+from training.core.curation_alike import distance, linked, look_likeness, region_distance
 
 FORMAT: Final = "kyodaku/curation/v1"
 
 Band = Literal["match", "weak", "unlike", "other"]
 # The bands in which the main face counts as the talent's own.
 IS_HER: Final = frozenset({"match", "weak", "unlike"})
-# hard: blocks, nobody can override. review: blocks until a named reviewer has looked at that very
-# picture. soft: blocks until taken on with a reason. warn: shown to everyone who signs.
-Kind = Literal["hard", "review", "soft", "warn"]
 Histogram = tuple[int, ...]
+Region = tuple[Histogram, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -64,22 +63,29 @@ class Profile:
     small_set: int = 12
     dominant_share: int = 500
     # Two pictures are alike in a region when their histograms differ by no more than this.
-    same_background: int = 330
-    same_outfit: int = 450
+    same_background: int = 460
+    same_outfit: int = 380
     same_hair: int = 450
     near_duplicate_bits: int = 10
+    same_look: int = 880
+    same_wall: int = 500
+    one_look: int = 975
     # Somebody left a picture out, and one like it came back: unlike ones differ in about 32 bits.
     refused_bits: int = 14
+    refused_look: int = 940
     # Quality of the talent's face and of the whole picture.
     min_face_side: int = 80
     max_grain: int = 600
-    min_sharpness: int = 20
-    normal_sharpness: int = 47
-    plastic_grain: int = 50
-    plastic_texture: int = 220
-    max_lightening: int = 12
-    min_chroma_share: int = 650
-    max_light_gap: int = 40
+    min_sharpness: int = 50
+    min_fine: int = 55
+    full_face_side: int = 200
+    plastic_share: int = 60
+    plastic_side: int = 128
+    max_darkening: int = 15
+    min_chroma_share: int = 700
+    max_light_gap: int = 50
+    max_blocks: int = 1400
+    max_marks: int = 270
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,15 @@ class FaceMeasure:
     def side(self) -> int:
         left, top, right, bottom = self.box
         return min(right - left, bottom - top)
+
+
+@dataclass(frozen=True)
+class Print:
+    """What makes a whole picture known again: two perceptual hashes, and its look in grey cells."""
+
+    phash: int
+    mirrored: int
+    look: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,19 @@ class Measurement:
     texture: int | None = None
     skin_light: int | None = None
     skin_chroma: int | None = None
+    # What the regions look like: maps, empty where there are none.
+    background_map: tuple[int, ...] = ()
+    outfit_map: tuple[int, ...] = ()
+    look: tuple[int, ...] = ()
+    # Steps at the borders of JPEG's blocks against those between, permille; the strongest dark spot
+    # on the skin that her references do not have, in tenths of a grey level.
+    blocks: int = 1000
+    marks: int = 0
+
+    @property
+    def print(self) -> Print:
+        """What this picture is known again by."""
+        return Print(self.phash, self.phash_mirrored, self.look)
 
 
 @dataclass(frozen=True)
@@ -215,6 +243,8 @@ class Report:
     format: str = FORMAT
     # A blend: the references of every further talent.
     others: tuple[References, ...] = ()
+    # SHA-256 of the pack that masked people and compared places.
+    scenery: str = ""
 
     @property
     def people(self) -> tuple[References, ...]:
@@ -254,12 +284,14 @@ def judge(
     references: References,
     profile: Profile | None = None,
     others: Sequence[References] = (),
-    refused: Sequence[tuple[int, int]] = (),
+    refused: Sequence[Print] = (),
+    scenery: str = "",
 ) -> Report:
     """Measurements into a report. Says what was found; `decide` says what follows.
 
     `others` are the further people of a blend; each of `references` and `others` names its talent.
-    `refused` are perceptual hashes, as it is and mirrored, of pictures that a party left out.
+    `refused` are the prints of pictures that a party left out; `scenery` is the digest of what
+    looked at everything but the faces.
     """
     profile = profile or Profile()
     groups = _groups(measurements, profile)
@@ -280,6 +312,7 @@ def judge(
         groups=tuple(groups),
         findings=tuple(findings),
         others=tuple(others),
+        scenery=scenery,
     )
 
 
@@ -448,42 +481,56 @@ def _beside(
 
 def _duplicate_findings(items: Sequence[Measurement], profile: Profile) -> list[Finding]:
     found = []
+    alike = look_likeness([item.look for item in items], [item.look for item in items])
     for index, one in enumerate(items):
-        for other in items[index + 1 :]:
+        for place, other in enumerate(items[index + 1 :], index + 1):
             if one.pixel_sha256 == other.pixel_sha256 or one.file_sha256 == other.file_sha256:
                 found.append(Finding("duplicate", "hard", (one.id, other.id)))
-            elif _bits(_hashes(one), _hashes(other)) <= profile.near_duplicate_bits:
+            elif _once_more(one, other, int(alike[index, place]), profile):
                 found.append(Finding("near_duplicate", "soft", (one.id, other.id)))
     return found
 
 
+def _once_more(one: Measurement, other: Measurement, look: int, profile: Profile) -> bool:
+    """Whether two are one photograph: by hash, by a look that is nearly equal, or by a look that is
+    much alike before the same colours. One sitter in one pose looks alike before any wall."""
+    if _bits(one.print, other.print) <= profile.near_duplicate_bits or look >= profile.one_look:
+        return True
+    if look < profile.same_look or not (one.background and other.background):
+        return False
+    walls = distance(np.array([one.background, other.background], dtype=np.int64))
+    return bool(walls[0, 1] <= profile.same_wall)
+
+
 def _refused_findings(
-    items: Sequence[Measurement], refused: Sequence[tuple[int, int]], profile: Profile
+    items: Sequence[Measurement], refused: Sequence[Print], profile: Profile
 ) -> list[Finding]:
     """Pictures like one that somebody left out: stored anew, cut or mirrored, they look alike."""
+    alike = look_likeness([item.look for item in items], [out.look for out in refused])
     return [
         Finding("refused_before", "review", (item.id,))
-        for item in items
-        if any(_bits(_hashes(item), hashes) <= profile.refused_bits for hashes in refused)
+        for item, likeness in zip(items, alike, strict=True)
+        if any(_bits(item.print, out) <= profile.refused_bits for out in refused)
+        or likeness.max(initial=0) >= profile.refused_look
     ]
 
 
-def _hashes(item: Measurement) -> tuple[int, int]:
-    return item.phash, item.phash_mirrored
-
-
-def _bits(one: tuple[int, int], other: tuple[int, int]) -> int:
+def _bits(one: Print, other: Print) -> int:
     """Differing bits of two perceptual hashes, as they are or one of them mirrored."""
-    pairs = ((one[0], other[0]), (one[0], other[1]), (one[1], other[0]))
+    pairs = ((one.phash, other.phash), (one.phash, other.mirrored), (one.mirrored, other.phash))
     return min((left ^ right).bit_count() for left, right in pairs)
 
 
 def _groups(items: Sequence[Measurement], profile: Profile) -> list[Group]:
     """Pictures alike in background, outfit, hair, and in all three. Groups of two and more."""
-    named: list[tuple[str, Callable[[Measurement], Histogram], int]] = [
-        ("background", lambda item: item.background, profile.same_background),
-        ("outfit", lambda item: item.outfit, profile.same_outfit),
-        ("hair", lambda item: item.hair, profile.same_hair),
+    named: list[tuple[str, Callable[[Measurement], Region], int]] = [
+        (
+            "background",
+            lambda item: (item.background, item.background_map),
+            profile.same_background,
+        ),
+        ("outfit", lambda item: (item.outfit, item.outfit_map), profile.same_outfit),
+        ("hair", lambda item: (item.hair, ()), profile.same_hair),
     ]
     found = {respect: _alike(items, region, cut) for respect, region, cut in named}
     found["everything"] = _common(list(found.values()))
@@ -491,11 +538,15 @@ def _groups(items: Sequence[Measurement], profile: Profile) -> list[Group]:
 
 
 def _alike(
-    items: Sequence[Measurement], region: Callable[[Measurement], Histogram], cut: int
+    items: Sequence[Measurement], region: Callable[[Measurement], Region], cut: int
 ) -> list[tuple[str, ...]]:
-    seen = [item for item in items if region(item)]
-    histograms = np.array([region(item) for item in seen], dtype=np.int64)
-    return [tuple(seen[index].id for index in group) for group in cluster(histograms, cut)]
+    """Groups by colours and, where every picture has one, by the map of the region."""
+    seen = [item for item in items if region(item)[0]]
+    histograms = np.array([region(item)[0] for item in seen], dtype=np.int64)
+    maps = [region(item)[1] for item in seen]
+    whole = np.array(maps if all(maps) else [() for _ in maps], dtype=np.int64)
+    gaps = region_distance(histograms, whole)
+    return [tuple(seen[index].id for index in group) for group in linked(gaps, cut)]
 
 
 def _common(groupings: list[list[tuple[str, ...]]]) -> list[tuple[str, ...]]:
@@ -504,34 +555,6 @@ def _common(groupings: list[list[tuple[str, ...]]]) -> list[tuple[str, ...]]:
     for groups in groupings[1:]:
         common = [one & set(other) for one in common for other in groups]
     return sorted(tuple(sorted(group)) for group in common if len(group) > 1)
-
-
-def cluster(histograms: npt.NDArray[np.int64], cut: int) -> list[list[int]]:
-    """Average-linkage clusters of histograms (n x bins); distances up to `cut` permille join.
-
-    Average, not nearest: chains of small steps would put everything into one group. Returns
-    clusters of two and more, by their first member.
-    """
-    clusters = {index: [index] for index in range(len(histograms))}
-    gaps = distance(histograms)
-    np.fill_diagonal(gaps, np.inf)
-    while len(clusters) > 1 and gaps.min() <= cut:
-        one, other = sorted(int(place) for place in np.unravel_index(gaps.argmin(), gaps.shape))
-        sizes = len(clusters[one]), len(clusters[other])
-        merged = (gaps[one] * sizes[0] + gaps[other] * sizes[1]) / sum(sizes)
-        gaps[one], gaps[:, one] = merged, merged
-        gaps[other], gaps[:, other], gaps[one, one] = np.inf, np.inf, np.inf
-        clusters[one] = sorted(clusters[one] + clusters.pop(other))
-    return sorted(group for group in clusters.values() if len(group) > 1)
-
-
-def distance(histograms: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Pairwise share that two histograms (n x bins) do not have in common, 0..1000."""
-    if len(histograms) == 0:
-        return np.zeros((0, 0))
-    shared = np.minimum(histograms[:, None, :], histograms[None, :, :]).sum(axis=2)
-    totals = histograms.sum(axis=1).clip(min=1)
-    return np.asarray(1000 - 1000 * shared / np.maximum(totals[:, None], totals[None, :]))
 
 
 def _group_findings(groups: Sequence[Group], count: int, profile: Profile) -> list[Finding]:
@@ -562,6 +585,7 @@ def _quality_findings(
         checks = {
             "grain": item.grain > profile.max_grain,
             "unlike_exposure": _off_exposure(item, usual, profile),
+            "jpeg_damage": item.blocks > profile.max_blocks,
             **_face_checks(item, people, profile),
         }
         found += [Finding(code, "soft", (item.id,)) for code, failed in checks.items() if failed]
@@ -582,287 +606,48 @@ def _face_checks(
     return {
         "sideways": face.turn != 0,
         "face_small": face.side < profile.min_face_side,
-        "too_soft": item.sharpness is not None and item.sharpness < profile.min_sharpness,
-        "over_retouched": _plastic(item, profile),
+        "too_soft": _soft(item, face, profile),
+        "over_retouched": _plastic(item, face, profile),
         "skin_tone": _paled(item, people[face.talent], profile),
+        "mole_added": item.marks > profile.max_marks,
     }
 
 
-def _plastic(item: Measurement, profile: Profile) -> bool:
-    """Skin without texture in a face whose edges are sharp: smoothed, not out of focus."""
-    if item.sharpness is None or item.face_grain is None or item.texture is None:
+def _soft(item: Measurement, face: FaceMeasure, profile: Profile) -> bool:
+    """Edges without sharpness, or sharp edges and nothing between them: blurred, or enlarged."""
+    if item.sharpness is None or item.face_grain is None:
         return False
-    smooth = item.face_grain < profile.plastic_grain and item.texture < profile.plastic_texture
-    return smooth and item.sharpness >= profile.normal_sharpness
+    flat = _below(item.face_grain, profile.min_fine, face, profile)
+    compressed = item.blocks > profile.max_blocks
+    blurred = _below(item.sharpness, profile.min_sharpness, face, profile)
+    return blurred or (flat and not compressed)
+
+
+def _below(value: int, least: int, face: FaceMeasure, profile: Profile) -> bool:
+    """Detail is measured at 256 pixels; a smaller face was enlarged to them, which takes the square
+    of the scale off it, and less is asked of it."""
+    side = min(face.side, profile.full_face_side)
+    return value * profile.full_face_side**2 < least * side**2
+
+
+def _plastic(item: Measurement, face: FaceMeasure, profile: Profile) -> bool:
+    """Skin without the fine detail that its edges promise: smoothed, not out of focus.
+
+    Detail, as noise is measured, against the root of the Laplacian's variance: both are grey
+    levels, so contrast and light play no part. Compression takes detail, too, and says so itself.
+    """
+    if item.sharpness is None or item.face_grain is None or item.blocks > profile.max_blocks:
+        return False
+    if face.side < profile.plastic_side:  # enlarged to be measured: its detail is gone
+        return False
+    fine = item.face_grain * 10 < profile.plastic_share * item.sharpness**0.5
+    return fine and not _below(item.sharpness, profile.min_sharpness, face, profile)
 
 
 def _paled(item: Measurement, references: References, profile: Profile) -> bool:
     """Against the talent's own references only: skin differs, an absolute limit would be unfair."""
     if item.skin_light is None or item.skin_chroma is None:
         return False
-    lighter = item.skin_light - references.skin_light > profile.max_lightening
+    darker = references.skin_light - item.skin_light > profile.max_darkening
     greyer = item.skin_chroma * 1000 < references.skin_chroma * profile.min_chroma_share
-    return lighter and greyer
-
-
-# --- what is said to people ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What a finding says, why it matters, and what to do: Japanese and English."""
-
-    kind: Kind
-    ja: str
-    en: str
-    why_ja: str
-    why_en: str
-    next_ja: str
-    next_en: str
-
-
-ADVICE: Final[dict[str, Advice]] = {
-    "unknown_face": Advice(
-        "hard",
-        "許諾のない人の顔が写っています。",
-        "The face of a person without a clearance is in the picture.",
-        "写っている全員の承認がなければ、その写真は学習に使えません。",
-        "A picture can be trained on only when everyone recognisable in it has agreed.",
-        "その写真を外すか、写っている人の承認を受けるか、その顔が入らないように切り抜いてください。",
-        "Remove the picture, obtain that person's approval, or crop the face out.",
-    ),
-    "unlike_face": Advice(
-        "review",
-        "本人らしく見えない顔です。別人の可能性があります。",
-        "The face does not look like the talent, and may be somebody else.",
-        "別人の写真も、本人らしさを失った写真も、結果を本人でない人にします。",
-        "Somebody else's picture, or one that lost the likeness, makes the result another person.",
-        "名前を記録した確認者が写真を見て本人かを判断するか、写真を替えてください。",
-        "A named reviewer must look at the picture and decide, or replace it.",
-    ),
-    "possible_face": Advice(
-        "review",
-        "背景などに、ほかの人の顔かもしれないものがあります。",
-        "Something in the picture may be another person's face.",
-        "小さな顔や印刷された顔でも、誰かが分かれば権利のある人です。",
-        "Even a small or printed face belongs to somebody when it can be recognised.",
-        "名前を記録した確認者が顔でないことを確かめるか、その部分を切り抜いてください。",
-        "A named reviewer must confirm that it is no face, or crop that part away.",
-    ),
-    "bystander": Advice(
-        "warn",
-        "写り込んだ人がいます。その人自身の承認を求めます。",
-        "A bystander is in the picture, who is asked for their own approval.",
-        "写り込んだだけの人にも肖像権があります。",
-        "Somebody who merely passed by has a portrait right too.",
-        "承認が得られないときは、顔を隠すか、その写真を外してください。",
-        "If they do not approve, mask the face or leave the picture out.",
-    ),
-    "talent_absent": Advice(
-        "hard",
-        "許諾を求める人のうち、写真に写っていない人がいます。",
-        "Somebody who is asked for permission is in none of the pictures.",
-        "写っている人の数と、許諾を求める人の数は同じでなければなりません。",
-        "As many people must be shown as are asked.",
-        "その人の写真を加えるか、その人を除いた申請にしてください。",
-        "Add pictures of that person, or file the request without them.",
-    ),
-    "no_face": Advice(
-        "hard",
-        "顔が見つかりません。",
-        "No face was found.",
-        "顔のない写真は、誰の写真かを確かめられません。",
-        "Without a face nobody can check whose picture it is.",
-        "本人の顔が見える写真に替えてください。",
-        "Replace it with a picture that shows the talent's face.",
-    ),
-    "too_few_pictures": Advice(
-        "hard",
-        "写真が少なすぎます。",
-        "There are too few pictures.",
-        "少なすぎる写真では、一枚ごとの背景や服まで覚えてしまいます。15枚程度が目安です。",
-        "With too few, the model learns each picture's background and clothes. About 15 is right.",
-        "本人の写真を加えてください。",
-        "Add pictures of the talent.",
-    ),
-    "few_pictures": Advice(
-        "warn",
-        "写真が少なめです。",
-        "There are rather few pictures.",
-        "15枚程度が目安です。少ないと背景や服が結果に出やすくなります。",
-        "About 15 is right; with fewer, backgrounds and clothes leak into the result.",
-        "背景・服・髪型の違う写真を加えることを検討してください。",
-        "Consider adding pictures with other backgrounds, clothes and hair.",
-    ),
-    "many_pictures": Advice(
-        "warn",
-        "写真が多めです。",
-        "There are rather many pictures.",
-        "15枚程度で足ります。必要以上に本人の写真を使わないことも大切です。",
-        "About 15 is enough, and using no more of a person than needed matters too.",
-        "似た写真や出来の劣る写真を外すことを検討してください。",
-        "Consider removing pictures that are alike or weaker.",
-    ),
-    "too_many_pictures": Advice(
-        "soft",
-        "写真が多すぎます。",
-        "There are too many pictures.",
-        "必要以上に本人の写真を使うことになります。15枚程度で足ります。",
-        "It uses more of a person than is needed. About 15 is enough.",
-        "写真を減らすか、必要な理由を書いて引き受けてください。",
-        "Reduce the set, or take it on with the reason why it is needed.",
-    ),
-    "duplicate": Advice(
-        "hard",
-        "同じ写真が二回入っています。",
-        "The same picture is in the set twice.",
-        "同じ写真は二重に学習され、その背景や服が結果に出ます。",
-        "It would be learnt twice, and its background and clothes would show.",
-        "片方を外してください。",
-        "Remove one of the two.",
-    ),
-    "near_duplicate": Advice(
-        "soft",
-        "ほとんど同じ写真があります(左右反転を含みます)。",
-        "Two pictures are nearly the same, mirrored ones included.",
-        "似すぎた写真は、その一場面を強く覚えさせます。",
-        "Pictures that alike make the model remember that one scene.",
-        "片方を外すか、残す理由を書いて引き受けてください。",
-        "Remove one, or take it on with the reason for keeping both.",
-    ),
-    "refused_before": Advice(
-        "review",
-        "関係者が外した写真によく似た写真です。",
-        "This picture is much like one that somebody left out.",
-        "保存し直しや切り抜きで、断られた写真を入れ直すことはできません。",
-        "Stored anew or cut, a picture that was refused is still that picture.",
-        "この写真を外してください。別の写真であれば、依頼者以外の担当者が見て理由を書きます。",
-        "Remove it. If it is another picture, a reviewer who is not the requester says why.",
-    ),
-    "weak_likeness": Advice(
-        "warn",
-        "本人らしさが弱い写真です。",
-        "The likeness in this picture is weak.",
-        "本人の特徴を捉えていない写真は、別人の写真と同じ働きをします。",
-        "A picture without the person's features acts like a picture of somebody else.",
-        "本人らしさがよく出た写真に替えることを検討してください。",
-        "Consider a picture in which the person is easier to recognise.",
-    ),
-    "face_repeated": Advice(
-        "soft",
-        "一枚の写真に、本人の顔が二つ以上あります。",
-        "The talent's face is in one picture more than once.",
-        "鏡や合成でなければ、よく似た別人(きょうだいなど)かもしれません。",
-        "Unless it is a mirror or a collage, it may be a relative who looks alike.",
-        "顔が一つだけになるように切り抜くか、本人であることの理由を書いて引き受けてください。",
-        "Crop to one face, or take it on with the reason why both are the talent.",
-    ),
-    "same_background": Advice(
-        "soft",
-        "同じ背景の写真が3枚以上あります。",
-        "Three or more pictures have the same background.",
-        "同じ背景は3枚以上は不要です。結果の背景に出てきます。説明文を付けても消えません。",
-        "Two are enough; the background shows in the result, and captions don't prevent it.",
-        "別の背景の写真に替えるか、理由を書いて引き受けてください。",
-        "Replace some of them, or take it on with a reason.",
-    ),
-    "same_outfit": Advice(
-        "soft",
-        "同じ衣装の写真が3枚以上あります。",
-        "Three or more pictures show the same outfit.",
-        "同じ衣装は3枚以上は不要です。特徴のある服は、結果の服の形にまで出ます。",
-        "Two are enough; a distinctive outfit leaks into the clothes of every result.",
-        "別の衣装の写真に替えるか、理由を書いて引き受けてください。",
-        "Replace some of them, or take it on with a reason.",
-    ),
-    "same_hair": Advice(
-        "soft",
-        "同じ髪型の写真が3枚以上あります。",
-        "Three or more pictures show the same hair.",
-        "同じ髪型は3枚以上は不要です。髪型を変えられないLoRAになります。",
-        "Two are enough; the result will not be able to wear any other hair.",
-        "髪型の違う写真に替えるか、理由を書いて引き受けてください。",
-        "Replace some of them, or take it on with a reason.",
-    ),
-    "same_everything": Advice(
-        "soft",
-        "背景も衣装も髪型も同じ写真が3枚以上あります。",
-        "Three or more pictures share background, outfit and hair.",
-        "同じ一場面の写真です。その場面がそのまま結果に出ます。",
-        "They are one scene, and that scene will show in the result.",
-        "2枚まで減らすか、理由を書いて引き受けてください。",
-        "Keep two of them, or take it on with a reason.",
-    ),
-    "dominant_background": Advice(
-        "soft",
-        "枚数が少ないのに、半分以上が同じ背景です。",
-        "In this small set more than half of the pictures have one background.",
-        "少ない枚数では、その背景がほとんどの結果に出ます。説明文を付けても消えません。",
-        "In a small set it shows in nearly every result; captions don't prevent it.",
-        "背景の違う写真を加えるか、理由を書いて引き受けてください。",
-        "Add pictures with other backgrounds, or take it on with a reason.",
-    ),
-    "grain": Advice(
-        "soft",
-        "粒子(ノイズ)の強い写真です。",
-        "The picture is grainy.",
-        "粒子は肌の質感として覚えられます。感度の数字ではなく、写りを測っています。",
-        "Grain is learnt as skin. This is measured in the pixels, not read from the ISO number.",
-        "粒子の少ない写真に替えるか、理由を書いて引き受けてください。",
-        "Use a cleaner picture, or take it on with a reason.",
-    ),
-    "too_soft": Advice(
-        "soft",
-        "顔の細部がぼやけています。",
-        "The face lacks fine detail.",
-        "ぼけやノイズ除去で失われた細部は、結果でも失われます。",
-        "Detail lost to blur or noise reduction is lost in the result too.",
-        "ピントの合った元の写真に替えるか、理由を書いて引き受けてください。",
-        "Use a sharp original, or take it on with a reason.",
-    ),
-    "over_retouched": Advice(
-        "soft",
-        "肌の質感が消えるほどレタッチされています。",
-        "The skin has been smoothed until its texture is gone.",
-        "レタッチのしすぎは本人の特徴を消し、本人でない人にします。",
-        "Too much retouching removes the person and leaves somebody else.",
-        "レタッチ前の写真に替えるか、理由を書いて引き受けてください。本人にも示されます。",
-        "Use the picture before retouching, or take it on with a reason; the talent sees it.",
-    ),
-    "skin_tone": Advice(
-        "soft",
-        "本人の基準写真より、肌が白くなっています。",
-        "The skin is paler than in the talent's own reference pictures.",
-        "白くした肌は、結果の肌の色になります。肌の色を変えるには本人の同意が要ります。",
-        "Whitened skin becomes the result's skin; changing it needs the talent's consent.",
-        "本来の肌の色の写真に替えるか、理由を書いて引き受けてください。本人にも示されます。",
-        "Use a picture in the natural tone, or take it on with a reason; the talent sees it.",
-    ),
-    "unlike_exposure": Advice(
-        "soft",
-        "ほかの写真と明るさが大きく違います。",
-        "Its brightness is far from that of the other pictures.",
-        "露出のそろわない写真は、肌の色と立体感の覚え方を乱します。",
-        "Unlike exposures confuse what is learnt about skin and shape.",
-        "明るさをそろえるか、理由を書いて引き受けてください。",
-        "Even out the exposure, or take it on with a reason.",
-    ),
-    "face_small": Advice(
-        "soft",
-        "顔が小さく写っています。",
-        "The face is small in the picture.",
-        "小さな顔からは目鼻立ちが伝わりません。",
-        "A small face teaches little about the features.",
-        "顔を大きく切り抜くか、寄りの写真に替えるか、理由を書いて引き受けてください。",
-        "Crop closer, use a closer picture, or take it on with a reason.",
-    ),
-    "sideways": Advice(
-        "soft",
-        "写真が横向き、または上下逆さまです。",
-        "The picture lies on its side or upside down.",
-        "向きの違う顔は、別の形として覚えられます。",
-        "A turned face is learnt as another shape.",
-        "写真を正しい向きに回してください。意図したものなら理由を書いて引き受けてください。",
-        "Turn it upright, or take it on with a reason if it is meant so.",
-    ),
-}
+    return greyer and not darker

@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 from registry.core.refusals import Locale, Refusal
 from training.core import curation
-from training.core.curation import ADVICE, Finding, Kind, PictureRecord, Report, Sealable
+from training.core.curation import Finding, PictureRecord, Report, Sealable
+from training.core.curation_advice import ADVICE, Kind
 
 Level = Literal["ok", "warn", "bad"]
 IDEAL: Final = 15

@@ -26,6 +26,7 @@ def add_commands(commands: Any, language: Locale) -> None:
     calibrate.add_argument("--out", type=Path, default=Path("calibration.json"), help="the file")
     for command in (curate, calibrate):
         command.add_argument("--pack", type=Path, default=_pack(), help="the face pack's folder")
+        command.add_argument("--scenery", type=Path, help="the scenery pack, if not beside it")
         command.add_argument("--pack-sha256", help="of its manifest, for a pack of your own")
         command.add_argument("--json", action="store_true", help="one JSON object")
         command.add_argument("--lang", choices=LOCALES, default=language)

@@ -237,9 +237,10 @@ def _engine(options: argparse.Namespace) -> FaceEngine | Refusal:
     except ImportError as error:
         return Refusal("engine_missing", str(error))
     digest = options.pack_sha256 or pack.PACK_SHA256
+    given = {"digest": digest, "scenery": options.scenery}
     if options.command == "calibrate":
-        return insightface.open_uncalibrated(options.pack, digest=digest)
-    return insightface.open_engine(options.pack, digest=digest, calibration=options.calibration)
+        return insightface.open_uncalibrated(options.pack, **given)
+    return insightface.open_engine(options.pack, calibration=options.calibration, **given)
 
 
 @contextmanager

@@ -43,6 +43,17 @@ class Face:
 Box = tuple[float, float, float, float]
 
 
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What a picture shows besides faces, over the whole of it.
+
+    `mask`: h x w, share of person 0..1; `map`: channels x rows x columns, each part's looks.
+    """
+
+    mask: npt.NDArray[np.float32]
+    map: npt.NDArray[np.float32]
+
+
 class FaceEngine(Protocol):
     """What finds and describes faces. `digest` pins the weights, `settings` how they are used."""
 
@@ -60,8 +71,17 @@ class FaceEngine(Protocol):
         """The rules' numbers, with the bands that were measured for these weights."""
         ...
 
+    @property
+    def scenery(self) -> str:
+        """The digest of what `scene` looks with."""
+        ...
+
     def faces(self, rgb: Rgb) -> list[Face]:
         """All faces of a picture (H x W x 3, RGB, 8 bit), most confident first."""
+        ...
+
+    def scene(self, rgb: Rgb) -> Scene:
+        """Who is person and what the rest looks like, of a picture that may be made small."""
         ...
 
 

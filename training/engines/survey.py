@@ -13,13 +13,23 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from registry.core.refusals import Refusal
 from training.core.curation import Profile, References, Report, judge
 from training.core.pictures import Picture
 from training.engines.base import Box, Face, FaceEngine, Rgb, Vector, similarity
-from training.engines.measure import measure, phash, skin
+from training.engines.measure import (
+    SPOTS_SIDE,
+    Person,
+    face_crop,
+    known_spots,
+    measure,
+    print_of,
+    skin,
+    spots,
+)
 
 MIN_REFERENCES = 3
 MIN_AGREEMENT = 0.50
@@ -45,6 +55,8 @@ class Template:
     skin_light: int
     skin_chroma: int
     pictures: tuple[str, ...]
+    # Where her references show small dark spots: what is more than this was added.
+    spots: npt.NDArray[np.uint8]
 
     def references(self, talent: str = "") -> References:
         """What a report may say about the references: everything but the face."""
@@ -61,7 +73,8 @@ class Template:
 
     def dump(self) -> bytes:
         """Serialise for encryption. Biometric data in the clear: hand it to the vault at once."""
-        fields = {**asdict(self), "centroid": b64encode(self.centroid.tobytes()).decode()}
+        arrays = {"centroid": self.centroid.tobytes(), "spots": self.spots.tobytes()}
+        fields = asdict(self) | {name: b64encode(raw).decode() for name, raw in arrays.items()}
         return json.dumps(fields, sort_keys=True).encode()
 
     @classmethod
@@ -70,7 +83,12 @@ class Template:
         fields = json.loads(data)
         raw = b64decode(fields.pop("centroid"), validate=True)
         fields["pictures"] = tuple(fields["pictures"])
-        return cls(centroid=np.frombuffer(raw, "<f4").astype(np.float32), **fields)
+        spots = np.frombuffer(b64decode(fields.pop("spots"), validate=True), np.uint8)
+        return cls(
+            centroid=np.frombuffer(raw, "<f4").astype(np.float32),
+            spots=spots.reshape(SPOTS_SIDE, SPOTS_SIDE),
+            **fields,
+        )
 
 
 def enrol(pictures: Sequence[Picture], engine: FaceEngine) -> Template | Refusal:
@@ -113,18 +131,19 @@ def survey(
     templates = {"": people} if isinstance(people, Template) else dict(people)
     for template in templates.values():
         _belongs(template, engine)
-    centroids = {talent: template.centroid for talent, template in templates.items()}
+    known = {who: Person(item.centroid, item.spots) for who, item in templates.items()}
     measured = []
     for number, picture in enumerate(pictures, 1):
         rgb, name = pixels(picture), f"p{number:03d}"
         declared = (bystanders or {}).get(name, ())
-        measured.append(measure(name, picture, rgb, engine.faces(rgb), centroids, declared))
+        found = engine.faces(rgb)
+        measured.append(measure(name, picture, rgb, found, known, engine.scene, declared))
         if progress is not None:
             progress(number, len(pictures))
     references = [template.references(talent) for talent, template in sorted(templates.items())]
-    out = [(phash(rgb), phash(rgb[:, ::-1])) for rgb in map(pixels, refused)]
+    out = [print_of(pixels(item)) for item in refused]
     rules = profile or engine.profile
-    return judge(measured, references[0], rules, references[1:], out)
+    return judge(measured, references[0], rules, references[1:], out, engine.scenery)
 
 
 def _belongs(template: Template, engine: FaceEngine) -> None:
@@ -173,6 +192,7 @@ def _template(seen: list[tuple[Rgb, Face]], engine: FaceEngine, digests: Sequenc
         skin_light=round(float(light)),
         skin_chroma=round(float(chroma)),
         pictures=tuple(sorted(digests)),
+        spots=known_spots([spots(*face_crop(rgb, face)) for rgb, face in seen]),
     )
 
 

@@ -279,6 +279,7 @@ def report_of(payload: dict[str, Any]) -> Report:
         acceptances=tuple(Acceptance(**item) for item in payload["acceptances"]),
         format=payload["format"],
         others=tuple(_references(item) for item in payload["others"]),
+        scenery=payload["scenery"],
     )
 
 

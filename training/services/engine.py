@@ -40,7 +40,10 @@ def engine_open() -> FaceEngine | Refusal:
             return Refusal("engine_missing", type(error).__name__)
         pinned = {"digest": settings.ENGINE_SHA256} if settings.ENGINE_SHA256 else {}
         engine: FaceEngine | Refusal = module.open_engine(
-            folder, calibration=settings.CALIBRATION, **pinned
+            folder,
+            calibration=settings.CALIBRATION,
+            scenery=Path(settings.SCENERY_DIR),
+            **pinned,
         )
         if not isinstance(engine, Refusal):
             _opened[folder] = engine
