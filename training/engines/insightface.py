@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,11 @@ from training.engines.scenery import PACK_ID
 
 _LARGE_ENOUGH = 112  # pixels: what the recogniser is given
 _WORTH_IT = 1.3
+_STEP = 160
 _BORDER = 0.12  # of the long side
 _NEW = 0.1
 _LEAST_SEEN, _NEARLY_WHOLE = 0.3, 0.85
-_LEAST_EDGE = 40  # pixels of the view
+_LEAST_EDGE = 24  # pixels of the view
 _NEVER_SURE = 0.79  # what a mirror image made: a reviewer looks
 
 
@@ -64,11 +65,12 @@ class EngineSettings:
     # All four, or a picture on its side hides a person.
     quarter_turns: tuple[int, ...] = (0, 1, 2, 3)
     # The picture is looked at with its long side at most this long …
-    view_side: int = 1280
-    # … once more at that size for faces so small (in the view) that 640 cannot see them.
+    view_side: int = 640
+    # … once more much larger, for faces so small (there) that 640 cannot see them.
+    large_side: int = 1280
     small_view: int = 1280
     small_face: int = 48
-    small_score_permille: int = 600
+    small_score_permille: int = 700
     # A face that the picture's edge cuts in half, completed by its mirror image.
     edge_score_permille: int = 700
     # Two boxes are one face when they overlap this much …
@@ -129,86 +131,87 @@ class InsightFaceEngine:
     def faces(self, rgb: Rgb) -> list[Face]:
         """All faces of an H x W x 3 RGB picture, most confident first, each once.
 
-        (1) the picture made small enough to look at quickly; (2) the detector in every quarter
-        turn, upright once more in full for small faces; (3) boxes of one face merged; (4) what is
-        left described, at the picture's own size where it is small.
+        (1) a small and a large view of the picture; (2) the detector on the small one in every
+        quarter turn, on the large one upright for small faces, and across the edges; (3) boxes of
+        one face merged; (4) what is left described, from the smallest view that shows it well.
         """
-        view, scale = _made_small(rgb, self._settings.view_side)  # (1)
+        large = _View.of(rgb, self._settings.large_side)  # (1)
+        small = large.smaller(self._settings.view_side)
         found: list[_Seen] = []
         for turn in self._settings.quarter_turns:  # (2)
-            found += self._look(np.rot90(view, turn)[:, :, ::-1], turn)
+            found += self._look(small.turned(turn))
+        if large.side > self._settings.detector_sizes[-1] * _WORTH_IT:
+            found += self._look_closely(large)
         # A face found upright and sideways is kept as the view that the detector is surest of.
-        found.sort(key=lambda seen: (-seen.score, seen.turn))
+        found.sort(key=lambda seen: (-seen.score, seen.view.turn))
         kept: list[_Seen] = []
         limit = self._settings.same_box_permille / 1000
-        for seen in [*found, *self._at_the_edges(view)]:  # (3)
-            boxes = (boxes_overlap(seen.inside(view), other.inside(view)) for other in kept)
+        for seen in [*found, *self._at_the_edges(small)]:  # (3)
+            boxes = (boxes_overlap(seen.inside(rgb), other.inside(rgb)) for other in kept)
             # What is seen only by completing half a face is one that nothing else has seen.
-            if max(boxes, default=0.0) < (_NEW if seen.edge else limit):
+            if max(boxes, default=0.0) < (_NEW if seen.view.border else limit):
                 kept.append(seen)
         faces: list[Face] = []
         for seen in kept:  # (4)
-            face = self._described(rgb, view, scale, seen)
+            face = self._described(rgb, large, seen)
             if not any(self._same(face, other) for other in faces):
                 faces.append(face)
         return faces
 
-    def _look(self, rgb: Rgb, turn: int) -> list[_Seen]:
-        bgr, detector = np.ascontiguousarray(rgb), self._analysis.det_model
-        settings = self._settings
-        least = (settings.turned_score_permille if turn else settings.score_permille) / 1000
-        found = _seen(detector.detect(bgr, det_thresh=least), turn)
-        if turn == 0 and max(bgr.shape[:2]) > settings.detector_sizes[-1] * _WORTH_IT:
-            # Only what the smaller views cannot see: enlarging large faces ruins their points.
-            side = settings.small_view
-            sure = settings.small_score_permille / 1000
-            small = _seen(detector.detect(bgr, input_size=(side, side), det_thresh=sure), turn)
-            found += [seen for seen in small if seen.side < settings.small_face]
-        return found
+    def bare(self, rgb: Rgb) -> int:
+        """How many faces insightface's own `get()` finds: what the engine is measured against."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return len(self._analysis.get(np.ascontiguousarray(rgb[:, :, ::-1])))
 
-    def _at_the_edges(self, view: Rgb) -> list[_Seen]:
+    def _look(self, view: _View) -> list[_Seen]:
+        settings = self._settings
+        least = settings.turned_score_permille if view.turn else settings.score_permille
+        return self._detected(view, least, None)
+
+    def _look_closely(self, view: _View) -> list[_Seen]:
+        """Only what the small view cannot show: enlarging large faces ruins their points."""
+        settings = self._settings
+        size = _fitting(view, settings.small_view)
+        found = self._detected(view, settings.small_score_permille, size)
+        return [seen for seen in found if seen.side * _shown_at(view, size) < settings.small_face]
+
+    def _at_the_edges(self, view: _View) -> list[_Seen]:
         """Faces that the picture's edge cuts in half: completed by their own mirror image.
 
         (Only where the border goes through the face; a detector sees no half faces.)
         """
-        height, width = view.shape[:2]
-        by = round(_BORDER * max(height, width))
-        by = min(by, height - 1, width - 1)
-        wider = cv2.copyMakeBorder(view, by, by, by, by, cv2.BORDER_REFLECT)
-        least = self._settings.edge_score_permille / 1000
-        found = self._analysis.det_model.detect(
-            np.ascontiguousarray(wider[:, :, ::-1]), det_thresh=least
-        )
-        seen = [
-            _Seen(item.corners - by, item.points - by, min(item.score, _NEVER_SURE), 0, edge=True)
-            for item in _seen(found, 0)
+        found = self._detected(view.mirrored(), self._settings.edge_score_permille, None)
+        return [
+            replace(seen, score=min(seen.score, _NEVER_SURE))
+            for seen in found
+            if seen.crosses(view.bgr.shape[1], view.bgr.shape[0])
         ]
-        return [item for item in seen if item.crosses(width, height)]
 
-    def _described(self, rgb: Rgb, view: Rgb, scale: float, seen: _Seen) -> Face:
-        """The face with its embedding, from the view where it is large enough there."""
-        box, points = seen.placed(view, scale), seen.points_placed(view, scale)
-        if seen.edge:
-            by = round(_BORDER * max(view.shape[:2]))
-            by = min(by, view.shape[0] - 1, view.shape[1] - 1)
-            pixels = cv2.copyMakeBorder(view, by, by, by, by, cv2.BORDER_REFLECT)
-            pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-            item = _Item(kps=seen.points + by)
-        elif scale == 1.0 or seen.side >= _LARGE_ENOUGH:
-            pixels = np.ascontiguousarray(np.rot90(view, seen.turn)[:, :, ::-1])
-            item = _Item(kps=seen.points)
+    def _detected(self, view: _View, least: int, size: tuple[int, int] | None) -> list[_Seen]:
+        boxes, points = self._analysis.det_model.detect(
+            view.bgr, input_size=size, det_thresh=least / 1000
+        )
+        return [
+            _Seen(box[:4].reshape(2, 2), five, float(box[4]), view)
+            for box, five in zip(boxes, points, strict=True)
+        ]
+
+    def _described(self, rgb: Rgb, large: _View, seen: _Seen) -> Face:
+        """The face with its embedding, from the smallest view in which it is large enough."""
+        box, points = seen.box(), seen.placed(seen.points)
+        if seen.view.border or seen.view.scale == 1.0 or seen.side >= _LARGE_ENOUGH:
+            pixels, here = seen.view.bgr, seen.points
+        elif seen.side * large.scale / seen.view.scale >= _LARGE_ENOUGH or large.scale == 1.0:
+            pixels, here = _around(large.bgr, box, points, seen.view.turn, large.scale)
         else:
-            pixels, corner = _around(rgb, box)
-            height, width = pixels.shape[:2]
-            back = turned(points - corner, (4 - seen.turn) % 4, height, width)
-            pixels = np.ascontiguousarray(np.rot90(pixels, seen.turn)[:, :, ::-1])
-            item = _Item(kps=back)
+            pixels, here = _around(rgb[:, :, ::-1], box, points, seen.view.turn, 1.0)
         with warnings.catch_warnings():
             # scikit-image announces the end of a call that insightface makes; not ours to change.
             warnings.simplefilter("ignore", FutureWarning)
-            vector = self._analysis.models["recognition"].get(pixels, item)
+            vector = self._analysis.models["recognition"].get(pixels, _Item(kps=here))
         unit = np.asarray(vector / np.linalg.norm(vector), np.float32)
-        return Face(box=box, score=seen.score, embedding=unit, keypoints=points, turn=seen.turn)
+        return Face(box, seen.score, unit, points, seen.view.turn)
 
     def _same(self, one: Face, other: Face) -> bool:
         shared = overlap(one, other) * 1000
@@ -284,24 +287,84 @@ class _Item(dict[str, Any]):
 
 
 @dataclass(frozen=True, eq=False)
+class _View:
+    """The picture made smaller, as a detector takes it: BGR, turned, with a mirrored border.
+
+    `height` and `width` are those of the upright view without the border.
+    """
+
+    bgr: Rgb
+    scale: float
+    height: int
+    width: int
+    turn: int = 0
+    border: int = 0
+
+    @classmethod
+    def of(cls, rgb: Rgb, side: int) -> _View:
+        """Averaged, not sampled; never enlarged."""
+        small, scale = rgb, min(side / max(rgb.shape[:2]), 1.0)
+        if scale < 1:
+            size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
+            small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+        bgr = np.ascontiguousarray(small[:, :, ::-1])
+        return cls(bgr, scale, small.shape[0], small.shape[1])
+
+    def smaller(self, side: int) -> _View:
+        """A smaller view of this one."""
+        made = _View.of(self.bgr[:, :, ::-1], side)
+        return replace(made, scale=made.scale * self.scale)
+
+    @property
+    def side(self) -> int:
+        """The long side."""
+        return max(self.height, self.width)
+
+    def turned(self, turn: int) -> _View:
+        return replace(self, bgr=np.ascontiguousarray(np.rot90(self.bgr, turn)), turn=turn)
+
+    def mirrored(self) -> _View:
+        """With its own mirror image around it."""
+        by = min(round(_BORDER * self.side), self.height - 1, self.width - 1)
+        wider = cv2.copyMakeBorder(self.bgr, by, by, by, by, cv2.BORDER_REFLECT)
+        return replace(self, bgr=np.asarray(wider), border=by)
+
+
+@dataclass(frozen=True, eq=False)
 class _Seen:
-    """A box in the view as it was turned: corners and points in the turned view's pixels."""
+    """A box in a view: corners and points in the view's own pixels, border and all."""
 
     corners: npt.NDArray[np.float32]
     points: npt.NDArray[np.float32]
     score: float
-    turn: int
-    edge: bool = False
+    view: _View
 
-    def inside(self, view: Rgb) -> Box:
-        """The box in the upright view, as far as it is in the picture."""
-        left, top, right, bottom = self.placed(view, 1.0)
-        height, width = view.shape[:2]
+    @property
+    def side(self) -> float:
+        """The shorter side, in the view's pixels."""
+        return float(np.min(self.corners[1] - self.corners[0]))
+
+    def placed(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Points of the view in the picture as it was given."""
+        view = self.view
+        upright = turned(points - view.border, view.turn, view.height, view.width)
+        return np.asarray(upright / view.scale, np.float32)
+
+    def box(self) -> Box:
+        """The box in the picture as it was given."""
+        corners = self.placed(self.corners)
+        (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
+
+    def inside(self, rgb: Rgb) -> Box:
+        """The box as far as it is in the picture."""
+        left, top, right, bottom = self.box()
+        height, width = rgb.shape[:2]
         return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
 
     def crosses(self, width: int, height: int) -> bool:
         """Whether the picture's edge goes through the face, with a good part of it inside."""
-        (left, top), (right, bottom) = self.corners
+        (left, top), (right, bottom) = self.corners - self.view.border
         over = (left < 0) + (top < 0) + (right > width) + (bottom > height)
         if over != 1 or self.side < _LEAST_EDGE:  # a corner, mirrored twice, looks like anything
             return False
@@ -309,44 +372,34 @@ class _Seen:
         share = seen / max((right - left) * (bottom - top), 1.0)
         return bool(_LEAST_SEEN <= share < _NEARLY_WHOLE)
 
-    @property
-    def side(self) -> float:
-        """The shorter side, in the view's pixels."""
-        return float(np.min(self.corners[1] - self.corners[0]))
 
-    def placed(self, view: Rgb, scale: float) -> Box:
-        """The box in the picture as it was given."""
-        corners = turned(self.corners, self.turn, view.shape[0], view.shape[1]) / scale
-        (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-        return float(left), float(top), float(right), float(bottom)
+def _fitting(view: _View, side: int) -> tuple[int, int]:
+    """Width and height of a detector's input whose long side is `side`, hardly larger than needed.
 
-    def points_placed(self, view: Rgb, scale: float) -> npt.NDArray[np.float32]:
-        """The five points in the picture as it was given."""
-        placed = turned(self.points, self.turn, view.shape[0], view.shape[1]) / scale
-        return np.asarray(placed, np.float32)
+    In steps, for every size that is met stays open as a session of its own.
+    """
+    scale = side / view.side
+    wide, high = (max(-(-round(x * scale) // _STEP), 1) * _STEP for x in (view.width, view.height))
+    return wide, high
 
 
-def _seen(detected: Any, turn: int) -> list[_Seen]:
-    boxes, points = detected
-    return [
-        _Seen(box[:4].reshape(2, 2), five, float(box[4]), turn)
-        for box, five in zip(boxes, points, strict=True)
-    ]
+def _shown_at(view: _View, size: tuple[int, int]) -> float:
+    """The scale at which the detector sees this view in an input of this size."""
+    return min(size[0] / view.width, size[1] / view.height)
 
 
-def _made_small(rgb: Rgb, side: int) -> tuple[Rgb, float]:
-    """The picture with its long side at most `side`, and the scale; averaged, not sampled."""
-    scale = side / max(rgb.shape[:2])
-    if scale >= 1:
-        return rgb, 1.0
-    size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), scale
+def _around(
+    bgr: Rgb, box: Box, points: npt.NDArray[np.float32], turn: int, scale: float
+) -> tuple[Rgb, npt.NDArray[np.float32]]:
+    """The part of a picture with a face and as much around it, upright, and the points in it.
 
-
-def _around(rgb: Rgb, box: Box) -> tuple[Rgb, npt.NDArray[np.float32]]:
-    """The part of the picture with a face and as much around it, and that part's corner."""
-    left, top, right, bottom = box
+    `box` and `points` are those of the whole picture, of which `bgr` is a copy at `scale`.
+    """
+    left, top, right, bottom = (value * scale for value in box)
     margin = max(right - left, bottom - top)
     rows = slice(max(int(top - margin), 0), max(int(bottom + margin), 1))
     columns = slice(max(int(left - margin), 0), max(int(right + margin), 1))
-    return rgb[rows, columns], np.array([columns.start, rows.start], np.float32)
+    part = bgr[rows, columns]
+    here = points * scale - np.array([columns.start, rows.start], np.float32)
+    here = turned(here, (4 - turn) % 4, part.shape[0], part.shape[1])
+    return np.ascontiguousarray(np.rot90(part, turn)), here

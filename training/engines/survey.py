@@ -176,7 +176,7 @@ def likeness(template: Template, face: Face) -> float:
 def pixels(picture: Picture) -> Rgb:
     """The pixels of a normalised picture, H x W x 3 RGB, 8 bit."""
     with Image.open(BytesIO(picture.data), formats=("JPEG",)) as image:
-        return np.array(image.convert("RGB"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _template(seen: list[tuple[Rgb, Face]], engine: FaceEngine, digests: Sequence[str]) -> Template:
