@@ -494,6 +494,23 @@ def test_pale_skin_is_judged_by_alices_own_references() -> None:
     assert "skin_tone" in {finding.code for finding in judge(items, REFERENCES).findings}
 
 
+def test_a_stranger_who_comes_again_blocks_whoever_reviewed_him() -> None:
+    doubtful = replace(ALICE, likeness=400, stranger=1)
+    items = good_set()
+    once = [replace(items[0], faces=(doubtful,)), *items[1:]]
+    assert found(once) == {"unlike_face": "review"}
+    twice = [once[0], replace(items[1], faces=(doubtful,)), *items[2:]]
+    assert found(twice) == {"unlike_face": "review", "person_recurs": "hard"}
+    seen = [Acceptance("unlike_face", "it is she", "usr_bob", name) for name in ("p001", "p002")]
+    assert refused(twice, *seen) == ["curation_blocked:person_recurs"]
+
+
+def test_somebody_without_a_face_is_shown_and_blocks_nothing() -> None:
+    items = with_one(bodies=1)
+    assert found(items) == {"person_without_face": "warn"}
+    assert refused(items) == []
+
+
 # --- reasons ------------------------------------------------------------------------------------
 
 
@@ -566,7 +583,7 @@ EVERY_CODE = [
     *("duplicate", "near_duplicate", "refused_before"),
     *("same_background", "same_outfit", "same_hair"),
     *("same_everything", "dominant_background", "grain", "too_soft", "over_retouched"),
-    *("jpeg_damage", "mole_added"),
+    *("jpeg_damage", "mole_added", "person_recurs", "person_without_face"),
     *("skin_tone", "unlike_exposure", "face_small", "sideways", "bystander", "talent_absent"),
 ]
 

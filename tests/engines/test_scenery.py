@@ -21,9 +21,9 @@ from training.core.curation import Measurement
 from training.core.curation_alike import distance
 from training.core.pictures import Picture
 from training.engines import lite0, pack, scenery, tflite
-from training.engines.base import Rgb
+from training.engines.base import Face, Rgb
 from training.engines.insightface import InsightFaceEngine, open_engine
-from training.engines.measure import Person, measure
+from training.engines.measure import Person, _bodies, measure
 from training.engines.scene import SceneEngine, open_scene
 from training.engines.survey import Template, enrol, pixels, survey
 
@@ -260,3 +260,31 @@ def test_the_spots_are_kept_with_the_template(template: Template) -> None:
     assert again.spots.any()
     stored = io.BytesIO(template.dump())
     assert stored.getbuffer().nbytes < 64_000
+
+
+def test_one_man_in_two_pictures_is_a_person_and_alice_in_five_is_none(
+    engine: InsightFaceEngine,
+    template: Template,
+    alice: list[Picture],
+    planted: dict[str, Picture],
+) -> None:
+    both = survey([*alice[3:8], planted["planted"], planted["planted-sideways"]], template, engine)
+    recurring = [item.pictures for item in both.findings if item.code == "person_recurs"]
+    assert recurring == [("p006", "p007")]
+    once = survey([*alice[3:8], planted["planted"]], template, engine)
+    assert "person_recurs" not in codes(once)
+    assert "unknown_face" in codes(once)
+
+
+def test_a_body_without_a_face_is_counted(alice: list[Picture]) -> None:
+    rgb, size = np.zeros((512, 512, 3), np.uint8), (512, 512)
+    mask = np.zeros((256, 256), np.float32)
+    mask[40:250, 20:110] = 1  # hers
+    mask[60:250, 190:250] = 1  # somebody's back
+    mask[5:15, 5:15] = 1  # too small for anybody
+    points = np.zeros((5, 2), np.float32)
+    hers = Face((80.0, 90.0, 180.0, 200.0), 0.9, np.zeros(128, np.float32), points, 0)
+    assert _bodies(mask, rgb, [hers], 0, 1.0, size) == 1
+    his = replace(hers, box=(400.0, 130.0, 480.0, 230.0))
+    assert _bodies(mask, rgb, [hers, his], 0, 1.0, size) == 0
+    assert _bodies(mask * 0.8, rgb, [], 0, 1.0, size) == 0

@@ -102,6 +102,8 @@ class FaceMeasure:
     turn: int
     talent: str = ""
     bystander: str = ""
+    # Which of the strangers who come again in the set this is, from 1; 0 for nobody of them.
+    stranger: int = 0
 
     @property
     def side(self) -> int:
@@ -152,6 +154,8 @@ class Measurement:
     # on the skin that her references do not have, in tenths of a grey level.
     blocks: int = 1000
     marks: int = 0
+    # People whom the mask shows and no face belongs to.
+    bodies: int = 0
 
     @property
     def print(self) -> Print:
@@ -300,6 +304,7 @@ def judge(
         *_count_findings(measurements, profile),
         *_face_findings(measurements, profile),
         *_people_findings(measurements, people, profile),
+        *_recurring_findings(measurements, profile),
         *_duplicate_findings(measurements, profile),
         *_refused_findings(measurements, refused, profile),
         *_group_findings(groups, len(measurements), profile),
@@ -447,6 +452,22 @@ def _people_findings(
     return [Finding("talent_absent", "hard", count=len(absent))] if absent else []
 
 
+def _recurring_findings(items: Sequence[Measurement], profile: Profile) -> list[Finding]:
+    """Somebody uncleared in several pictures: as many people are shown as were cleared (A29).
+
+    A reviewer may let one unlike face pass as the talent on a bad day; not the same face twice.
+    """
+    seen: dict[int, list[str]] = {}
+    for item in items:
+        for number in sorted({face.stranger for face in item.faces} - {0}):
+            seen.setdefault(number, []).append(item.id)
+    return [
+        Finding("person_recurs", "hard", tuple(pictures), len(pictures))
+        for _, pictures in sorted(seen.items())
+        if len(pictures) > 1
+    ]
+
+
 def _main(face: FaceMeasure, profile: Profile) -> tuple[str, Kind]:
     verdicts: dict[Band, tuple[str, Kind]] = {
         "match": ("", "warn"),
@@ -582,6 +603,8 @@ def _quality_findings(
     usual = int(np.median([item.skin_light for item in items if item.skin_light] or [0]))
     found = []
     for item in items:
+        if item.bodies:
+            found.append(Finding("person_without_face", "warn", (item.id,), item.bodies))
         checks = {
             "grain": item.grain > profile.max_grain,
             "unlike_exposure": _off_exposure(item, usual, profile),

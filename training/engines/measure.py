@@ -34,6 +34,7 @@ _DB2 = np.array(
 _BINS = (12, 3, 3)
 SMALL_SIDE = 640
 TILE = 1024
+_SURE, _LEAST_BODY = 0.9, 0.03
 SPOTS_SIDE = 128
 LEAST_FOR_MARKS = 128  # pixels: in a smaller face a mole is a pixel or two
 _ROUNDING = 0.5
@@ -103,6 +104,7 @@ def measure(
     small, scale = made_small(rgb, SMALL_SIDE)
     upright = np.ascontiguousarray(np.rot90(small, turn))
     grey = _grey(small)
+    around = look_around(upright)
     quality: dict[str, Any] = {}
     if main is not None:
         crop, points = face_crop(rgb, main)
@@ -122,9 +124,35 @@ def measure(
         look=_look(grey),
         light=round(float(grey.mean())),
         **_tile_quality(rgb, main),
-        **_regions(upright, main, look_around(upright), scale, rgb.shape[:2]),
+        bodies=_bodies(around.mask, upright, faces, turn, scale, rgb.shape[:2]),
+        **_regions(upright, main, around, scale, rgb.shape[:2]),
         **quality,
     )
+
+
+def _bodies(
+    mask: npt.NDArray[np.float32],
+    upright: Rgb,
+    faces: Sequence[Face],
+    turn: int,
+    scale: float,
+    size: tuple[int, ...],
+) -> int:
+    """How many large, sure blobs of the mask no face lies in or near."""
+    height, width = mask.shape
+    sure = (mask > _SURE).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(sure)
+    claimed = {0}
+    ratio = np.array([width / upright.shape[1], height / upright.shape[0]]) * scale
+    for face in faces:
+        (left, top), (right, bottom) = _turned_box(face, turn, size) * ratio
+        wide, high = right - left, bottom - top
+        rows = slice(max(int(top - high), 0), max(int(bottom + 2 * high), 1))
+        columns = slice(max(int(left - 1.5 * wide), 0), max(int(right + 1.5 * wide), 1))
+        claimed |= set(np.unique(labels[rows, columns]).tolist())
+    areas = stats[:, cv2.CC_STAT_AREA]
+    free = set(range(1, count)) - claimed
+    return sum(1 for label in free if areas[label] >= _LEAST_BODY * mask.size)
 
 
 def made_small(rgb: Rgb, side: int) -> tuple[Rgb, float]:
@@ -283,8 +311,13 @@ def _pooled(found: npt.NDArray[np.float32], part: Any) -> tuple[int, ...]:
 
 def _upright_box(face: Face, size: tuple[int, ...]) -> Any:
     """The face's box (2 x 2) in its picture of this height and width, turned upright."""
+    return _turned_box(face, face.turn, size)
+
+
+def _turned_box(face: Face, turn: int, size: tuple[int, ...]) -> Any:
+    """The face's box (2 x 2) in its picture of this height and width, after `turn` turns."""
     corners = np.array(face.box, np.float32).reshape(2, 2)
-    corners = turned(corners, (4 - face.turn) % 4, size[0], size[1])
+    corners = turned(corners, (4 - turn) % 4, size[0], size[1])
     return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
 

@@ -7,7 +7,7 @@ it to the consent, delete it on withdrawal. Nothing here writes or logs it.
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -17,7 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from registry.core.refusals import Refusal
-from training.core.curation import Profile, References, Report, judge
+from training.core.curation import Measurement, Profile, References, Report, judge
+from training.core.curation_alike import linked
 from training.core.pictures import Picture
 from training.engines.base import Box, Face, FaceEngine, Rgb, Vector, similarity
 from training.engines.measure import (
@@ -33,6 +34,7 @@ from training.engines.measure import (
 
 MIN_REFERENCES = 3
 MIN_AGREEMENT = 0.50
+SAME_PERSON = 450  # permille: 0 of 3,636 pairs of different people reach it
 Progress = Callable[[int, int], None]
 
 
@@ -131,19 +133,57 @@ def survey(
     templates = {"": people} if isinstance(people, Template) else dict(people)
     for template in templates.values():
         _belongs(template, engine)
+    rules = profile or engine.profile
+    vectors: list[list[Vector]] = []
     known = {who: Person(item.centroid, item.spots) for who, item in templates.items()}
     measured = []
     for number, picture in enumerate(pictures, 1):
         rgb, name = pixels(picture), f"p{number:03d}"
         declared = (bystanders or {}).get(name, ())
         found = engine.faces(rgb)
+        vectors.append([face.embedding for face in found])
         measured.append(measure(name, picture, rgb, found, known, engine.scene, declared))
         if progress is not None:
             progress(number, len(pictures))
     references = [template.references(talent) for talent, template in sorted(templates.items())]
+    measured = _strangers(measured, vectors, known, rules)
     out = [print_of(pixels(item)) for item in refused]
-    rules = profile or engine.profile
     return judge(measured, references[0], rules, references[1:], out, engine.scenery)
+
+
+def _strangers(
+    measured: Sequence[Measurement],
+    vectors: Sequence[Sequence[Vector]],
+    people: Mapping[str, Person],
+    profile: Profile,
+) -> list[Measurement]:
+    """Number those who are nobody of the talents and come again, over the whole set.
+
+    Faces are clustered by themselves; a cluster is a stranger's when its mean is less like every
+    talent than a weak likeness. Single doubtful faces are for a reviewer.
+    """
+    places = [(i, j) for i, some in enumerate(vectors) for j in range(len(some))]
+    if len(places) < 2:
+        return list(measured)
+    faces = np.stack([vectors[i][j] for i, j in places]).astype(np.float64)
+    numbers: dict[tuple[int, int], int] = {}
+    for group in linked(1000 - 1000 * (faces @ faces.T), 1000 - SAME_PERSON):
+        mean = faces[group].mean(axis=0)
+        unit = mean / max(float(np.linalg.norm(mean)), 1e-9)
+        nearest = max(float(unit @ person.centroid) for person in people.values())
+        shown = {places[place] for place in group}
+        declared = any(measured[i].faces[j].bystander for i, j in shown)
+        if nearest * 1000 < profile.weak and not declared and len({i for i, _ in shown}) > 1:
+            numbers |= dict.fromkeys(shown, len(set(numbers.values())) + 1)
+    return [
+        replace(
+            item,
+            faces=tuple(
+                replace(face, stranger=numbers.get((i, j), 0)) for j, face in enumerate(item.faces)
+            ),
+        )
+        for i, item in enumerate(measured)
+    ]
 
 
 def _belongs(template: Template, engine: FaceEngine) -> None:
@@ -176,7 +216,8 @@ def likeness(template: Template, face: Face) -> float:
 def pixels(picture: Picture) -> Rgb:
     """The pixels of a normalised picture, H x W x 3 RGB, 8 bit."""
     with Image.open(BytesIO(picture.data), formats=("JPEG",)) as image:
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        # Not copied once more: 36 MB of a photograph of twelve megapixels.
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _template(seen: list[tuple[Rgb, Face]], engine: FaceEngine, digests: Sequence[str]) -> Template:
