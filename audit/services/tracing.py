@@ -1,7 +1,8 @@
 """Whose file is this? From any bytes to the licence under which they were made. Stage 9.
 
-Four ways, the surest first: the file's hash, its tensors' hash (a changed header), the watermark (a
-renamed, converted, re-factored or merged copy), the lineage sketch (altered beyond the mark: that
+Five ways, the surest first: the file's hash, its tensors' hash (a changed header), the watermark (a
+renamed, converted, re-factored or merged copy), the watermark beside the escrowed master (one
+altered further), the lineage sketch (altered beyond the mark: that
 opens an inquiry and proves nothing). Trusts the registry's rows and keys. Answers in bands, never
 with a score, which would teach how to get under it.
 """
@@ -25,11 +26,11 @@ from registry.core.refusals import Refusal
 from registry.log import append
 from registry.log.core.errors import VerificationError
 from registry.models import Person
-from training.core import fingerprint, watermark, weights
+from training.core import escrow, fingerprint, watermark, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
 from training.services.faults import grant_code
-from training.services.sealing import lineage_key, watermark_key
+from training.services.sealing import lineage_key, lora_master, watermark_key
 
 How = Literal["file", "tensors", "watermark", "lineage"]
 # exact: the same bytes. certain: one false answer in 10^9 questions, whatever the file. possible:
@@ -42,6 +43,7 @@ AGAIN: Final = timedelta(days=1)
 MAX_SIDES: Final = 2**15
 MAX_ALL_SIDES: Final = 2**19
 MAX_WORK: Final = 2 * 10**10
+MAX_MASTERS: Final = 3  # opened for one question: each costs a decryption and a reading
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def trace(
 
     (1) the file's own hash; (2) it must be a weights file, or `malformed`; (3) the hash of its
     tensors, of a delivery or of a master; (4) the watermark among all registered ids; (5) the
-    lineage sketch among all LoRAs. "Nothing" is no statement that a file is unlicensed.
+    same beside the masters that the file is most like; (6) the lineage sketch among all LoRAs.
+    "Nothing" is no statement that a file is unlicensed.
     """
     at = at or timezone.now()
     digest = hashlib.sha256(data).hexdigest()
@@ -101,7 +104,7 @@ def _by_content(data: bytes) -> Trace | None:
     return (
         _by_tensors(weights.tensor_sha256(data))  # (3)
         or _by_watermark(read)  # (4)
-        or _by_lineage(read)  # (5)
+        or _by_kin(read)  # (5) (6)
     )
 
 
@@ -125,21 +128,48 @@ def _by_tensors(digest: str) -> Trace | None:
 
 def _by_watermark(read: Weights) -> Trace | None:
     key = watermark_key()
-    ids = [_artefact(n) for n in Delivery.objects.values_list("artefact_id", flat=True)]
-    hits = watermark.search(watermark.read(read, key), key, ids, fpr=FPR)
+    return _named_by(watermark.search(watermark.read(read, key), key, _artefacts(), fpr=FPR))
+
+
+def _named_by(hits: Sequence[watermark.Hit]) -> Trace | None:
     found = [_deliveries().get(artefact_id=_number(hit.artefact_id)) for hit in hits]
     if not found:
         return None
     return Trace("watermark", "certain", found[0].lora, found[0], tuple(found[1:]))
 
 
-def _by_lineage(read: Weights) -> Trace | None:
+def _by_kin(read: Weights) -> Trace | None:
     rows = list(_loras().order_by("pk"))
     if not rows or not weights.adapters(read):
         return None
     known = np.stack([fingerprint.unpack(bytes(row.sketch)) for row in rows])
-    row, cosine = fingerprint.nearest(fingerprint.sketch(read, lineage_key()), known, 1)[0]
-    return Trace("lineage", "possible", rows[row], None) if _near(cosine) else None
+    sketch = fingerprint.sketch(read, lineage_key())
+    near = fingerprint.nearest(sketch, known, MAX_MASTERS)
+    found = _by_escrow(read, [rows[row] for row, _ in near])  # (5)
+    row, cosine = near[0]
+    return found or (
+        Trace("lineage", "possible", rows[row], None) if _near(cosine) else None
+    )  # (6)
+
+
+def _by_escrow(read: Weights, loras: Sequence[Lora]) -> Trace | None:
+    """After a withdrawal the master cannot be opened any more: the mark is then read without it."""
+    key, ids = watermark_key(), _artefacts()
+    for lora in loras:
+        master = lora_master(lora)
+        if isinstance(master, Refusal):
+            continue
+        reading = escrow.read_beside(read, master, key)
+        own = [_artefact(n) for n in lora.deliveries.values_list("artefact_id", flat=True)]
+        share = FPR / MAX_MASTERS
+        found = _named_by(escrow.search_beside(reading, key, ids, own, fpr=share))
+        if found is not None:
+            return found
+    return None
+
+
+def _artefacts() -> list[bytes]:
+    return [_artefact(n) for n in Delivery.objects.values_list("artefact_id", flat=True)]
 
 
 def _near(cosine: float) -> bool:

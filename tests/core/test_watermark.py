@@ -370,6 +370,22 @@ def test_without_peeling_a_strong_mark_would_name_strangers() -> None:
     assert [hit.artefact_id for hit in search(reading, KEY, ids)] == [ID]
 
 
+def test_a_mark_that_no_row_knows_names_nobody_in_its_place(sd15: Case) -> None:
+    """A database restored without its last deliveries must not accuse their neighbours."""
+    others = strangers(20_000, seed=6)
+    reading = read(sd15.marked, KEY)
+    scores = codebook(KEY, others) @ reading.soft()
+    assert np.abs(scores).max() > threshold(1e-9, len(others))  # what would be said otherwise
+    assert search(reading, KEY, others) == []
+
+
+def test_beside_a_mark_that_no_row_knows_a_registered_one_is_still_named(sd15: Case) -> None:
+    unknown = embed(sd15.other(1), KEY, strangers(1, seed=7)[0], 0.02)
+    reading = read(loras.merged(sd15.marked, [unknown]), KEY)
+    hits = search(reading, KEY, [ID, *strangers(20_000, seed=6)])
+    assert [hit.artefact_id for hit in hits] == [ID]
+
+
 def test_a_merge_of_two_registered_loras_names_exactly_the_two(sd15: Case) -> None:
     second = strangers(1)[0]
     partner = embed(sd15.other(5), KEY, second, 0.05)

@@ -30,6 +30,7 @@ from training.core.weights import Float32, Module, Weights, adapters, half, repl
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 Signs: TypeAlias = npt.NDArray[np.float32]
+Codeword: TypeAlias = npt.NDArray[np.int8]
 Shape: TypeAlias = tuple[int, int]
 
 # The names of the algorithm with all its constants: a change of any of them is a new profile.
@@ -467,7 +468,13 @@ def read(weights: Weights, key: Key) -> Reading:
 
     Raises WeightsError when the file's factors do not form products.
     """
-    modules = adapters(weights)
+    return read_modules(adapters(weights), key)
+
+
+def read_modules(modules: Sequence[Module], key: Key) -> Reading:
+    """The same for modules that are held already: of a checkpoint's difference, or beside a
+    master.
+    """
     values, indices = _measure(spectra(modules), key)
     if not values:
         return Reading(key.epoch, 0, {}, {})
@@ -583,7 +590,8 @@ def search(
     A file marked at t = 47 shows other ids up to t = 13 by cross-correlation of the code. So the
     best id is taken, the codewords taken so far are regressed out of the chips shape by shape, and
     the rest is tested again (peeling). The bound is exact for the first hit; later ones meet the
-    same threshold on what is left.
+    same threshold on what is left. A mark of this key whose id is not among `ids` (a row lost with
+    a database) is decoded and peeled like the others, and names nobody.
     """
     if not ids or not reading.chips:
         return []
@@ -591,17 +599,27 @@ def search(
         raise ValueError("this reading was made with the key of another epoch")
     tau = threshold(fpr, len(ids))
     book = codebook(key, ids)
-    taken: list[int] = []
+    words: list[Codeword] = []
+    taken: set[bytes] = set()
     hits: list[Hit] = []
-    while len(hits) < limit:
-        soft = _soft(_peeled(reading, book[taken]), reading.indices)
+    while len(hits) < limit and len(words) < 2 * limit:
+        soft = _soft(_peeled(reading, words), reading.indices)
         scores = _scores(book, soft)
         index, view = np.unravel_index(int(np.argmax(np.abs(scores))), scores.shape)
         t = float(scores[index, view])
-        if abs(t) < tau or int(index) in taken:
+        if abs(t) < tau:
             break
-        taken.append(int(index))
-        hits.append(Hit(ids[int(index)], abs(t), VIEWS[int(view)], 1 if t > 0 else -1))
+        hit = Hit(ids[int(index)], abs(t), VIEWS[int(view)], 1 if t > 0 else -1)
+        # A mark that no row knows would be taken for its nearest neighbours in the code.
+        word, valid = _decode(soft, key)
+        known = not (valid and word.t > hit.t and word.artefact_id != hit.artefact_id)
+        found = hit if known else word
+        if found.artefact_id in taken:
+            break
+        taken.add(found.artefact_id)
+        words.append(codebook(key, [found.artefact_id])[0])
+        if known:
+            hits.append(hit)
     return hits
 
 
@@ -621,12 +639,13 @@ def _scores(book: npt.NDArray[np.int8], soft: Float64) -> Float32:
     return np.concatenate([book[i : i + step] @ narrow for i in range(0, len(book), step)])
 
 
-def _peeled(reading: Reading, words: npt.NDArray[np.int8]) -> Mapping[Shape, Float64]:
-    if not len(words):
+def _peeled(reading: Reading, words: Sequence[Codeword]) -> Mapping[Shape, Float64]:
+    if not words:
         return reading.chips
+    book = np.stack(words)
     out: dict[Shape, Float64] = {}
     for shape, block in reading.chips.items():
-        basis = words[:, reading.indices[shape]].T.astype(np.float64)
+        basis = book[:, reading.indices[shape]].T.astype(np.float64)
         share = np.linalg.lstsq(basis, block, rcond=None)[0]
         out[shape] = block - basis @ share
     return out
