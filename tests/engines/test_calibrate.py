@@ -37,7 +37,7 @@ class Labelled:
     def scene(self, rgb: Any) -> Scene:
         raise NotImplementedError
 
-    def faces(self, rgb: Any) -> list[Face]:
+    def faces(self, rgb: Any, near: Any = None) -> list[Face]:
         person, picture, count = (int(value) // 16 for value in rgb[128, 128])
         own = np.random.default_rng(person).normal(size=128)
         noise = np.random.default_rng(zlib.crc32(bytes([person, picture]))).normal(size=128)

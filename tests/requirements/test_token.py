@@ -25,7 +25,7 @@ class Alike(StandIn):
     def __init__(self, cosine: float) -> None:
         self._cosine, self._seen = cosine, 0
 
-    def faces(self, rgb: Any) -> list[Face]:
+    def faces(self, rgb: Any, near: Any = None) -> list[Face]:
         (face,) = super().faces(rgb)
         vector = np.zeros(128, np.float32)
         # The references come first and are she herself; each picture differs in its own direction.

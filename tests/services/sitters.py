@@ -47,7 +47,7 @@ class Sitters:
         """Nobody and nothing: the colours of the regions say it all."""
         return Scene(np.zeros((16, 16), np.float32), np.ones((1, 2, 2), np.float32))
 
-    def faces(self, rgb: Any) -> list[Face]:
+    def faces(self, rgb: Any, near: Any = None) -> list[Face]:
         """Every coded place, in their order."""
         return [face for place in PLACES if (face := self._face(rgb, place)) is not None]
 

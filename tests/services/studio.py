@@ -60,7 +60,7 @@ class StandIn:
         """Nobody and nothing: the colours of the regions say it all."""
         return Scene(np.zeros((16, 16), np.float32), np.ones((1, 2, 2), np.float32))
 
-    def faces(self, rgb: Any) -> list[Face]:
+    def faces(self, rgb: Any, near: Any = None) -> list[Face]:
         height, width = rgb.shape[:2]
         left, top, right, bottom = width * 0.3, height * 0.3, width * 0.7, height * 0.7
         points = np.array(

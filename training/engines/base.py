@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from training.core.curation import Profile
 
+# The long side of the copy on which small faces are looked for.
+NEAR_SIDE = 1600
 Rgb = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float32]
 
@@ -76,13 +79,25 @@ class FaceEngine(Protocol):
         """The digest of what `scene` looks with."""
         ...
 
-    def faces(self, rgb: Rgb) -> list[Face]:
-        """All faces of a picture (H x W x 3, RGB, 8 bit), most confident first."""
+    def faces(self, rgb: Rgb, near: Rgb | None = None) -> list[Face]:
+        """All faces of a picture (H x W x 3, RGB, 8 bit), most confident first.
+
+        `near` is `made_small(rgb, NEAR_SIDE)`, for whoever has made it already.
+        """
         ...
 
     def scene(self, rgb: Rgb) -> Scene:
         """Who is person and what the rest looks like, of a picture that may be made small."""
         ...
+
+
+def made_small(rgb: Rgb, side: int) -> Rgb:
+    """A picture with its long side at most `side`: averaged, not sampled; never enlarged."""
+    scale = side / max(rgb.shape[:2])
+    if scale >= 1:
+        return rgb
+    size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
 
 
 def similarity(one: Vector, other: Vector) -> float:

@@ -26,11 +26,13 @@ from registry.core.refusals import Refusal
 from training.core.calibration import Calibration
 from training.core.curation import Profile
 from training.engines.base import (
+    NEAR_SIDE,
     Box,
     Face,
     Rgb,
     Scene,
     boxes_overlap,
+    made_small,
     overlap,
     similarity,
     turned,
@@ -42,7 +44,7 @@ from training.engines.scenery import PACK_ID
 
 _LARGE_ENOUGH = 112  # pixels: what the recogniser is given
 _WORTH_IT = 1.3
-_STEP = 160
+_STEP = 32
 _BORDER = 0.12  # of the long side
 _NEW = 0.1
 _LEAST_SEEN, _NEARLY_WHOLE = 0.3, 0.85
@@ -66,11 +68,12 @@ class EngineSettings:
     quarter_turns: tuple[int, ...] = (0, 1, 2, 3)
     # The picture is looked at with its long side at most this long …
     view_side: int = 640
-    # … once more much larger, for faces so small (there) that 640 cannot see them.
-    large_side: int = 1280
-    small_view: int = 1280
-    small_face: int = 48
-    small_score_permille: int = 700
+    # … once more much larger, for faces so small (there) that 640 cannot see them, where only what
+    # is surely a face counts: at that size gravel and leaves look like small ones.
+    large_side: int = NEAR_SIDE
+    small_view: int = 1600
+    small_face: int = 60
+    small_score_permille: int = 800
     # A face that the picture's edge cuts in half, completed by its mirror image.
     edge_score_permille: int = 700
     # Two boxes are one face when they overlap this much …
@@ -128,14 +131,15 @@ class InsightFaceEngine:
         """Who is person and what the rest looks like."""
         return self._scenes.scene(rgb)
 
-    def faces(self, rgb: Rgb) -> list[Face]:
+    def faces(self, rgb: Rgb, near: Rgb | None = None) -> list[Face]:
         """All faces of an H x W x 3 RGB picture, most confident first, each once.
 
         (1) a small and a large view of the picture; (2) the detector on the small one in every
         quarter turn, on the large one upright for small faces, and across the edges; (3) boxes of
         one face merged; (4) what is left described, from the smallest view that shows it well.
         """
-        large = _View.of(rgb, self._settings.large_side)  # (1)
+        near = made_small(rgb, NEAR_SIDE) if near is None else near
+        large = _View.of(near, max(near.shape[:2]) / max(rgb.shape[:2]))  # (1)
         small = large.smaller(self._settings.view_side)
         found: list[_Seen] = []
         for turn in self._settings.quarter_turns:  # (2)
@@ -181,7 +185,8 @@ class InsightFaceEngine:
 
         (Only where the border goes through the face; a detector sees no half faces.)
         """
-        found = self._detected(view.mirrored(), self._settings.edge_score_permille, None)
+        side = self._settings.detector_sizes[-1]
+        found = self._detected(view.mirrored(), self._settings.edge_score_permille, (side, side))
         return [
             replace(seen, score=min(seen.score, _NEVER_SURE))
             for seen in found
@@ -301,19 +306,15 @@ class _View:
     border: int = 0
 
     @classmethod
-    def of(cls, rgb: Rgb, side: int) -> _View:
-        """Averaged, not sampled; never enlarged."""
-        small, scale = rgb, min(side / max(rgb.shape[:2]), 1.0)
-        if scale < 1:
-            size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
-            small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
-        bgr = np.ascontiguousarray(small[:, :, ::-1])
-        return cls(bgr, scale, small.shape[0], small.shape[1])
+    def of(cls, rgb: Rgb, scale: float) -> _View:
+        """A copy of the picture at a scale."""
+        return cls(np.ascontiguousarray(rgb[:, :, ::-1]), scale, rgb.shape[0], rgb.shape[1])
 
     def smaller(self, side: int) -> _View:
         """A smaller view of this one."""
-        made = _View.of(self.bgr[:, :, ::-1], side)
-        return replace(made, scale=made.scale * self.scale)
+        bgr = made_small(self.bgr, side)
+        scale = self.scale * max(bgr.shape[:2]) / self.side
+        return _View(bgr, scale, bgr.shape[0], bgr.shape[1])
 
     @property
     def side(self) -> int:
@@ -376,7 +377,7 @@ class _Seen:
 def _fitting(view: _View, side: int) -> tuple[int, int]:
     """Width and height of a detector's input whose long side is `side`, hardly larger than needed.
 
-    In steps, for every size that is met stays open as a session of its own.
+    The network halves its input five times: sides are multiples of 32.
     """
     scale = side / view.side
     wide, high = (max(-(-round(x * scale) // _STEP), 1) * _STEP for x in (view.width, view.height))

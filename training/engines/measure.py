@@ -20,7 +20,17 @@ import numpy.typing as npt
 from training.core.curation import FaceMeasure, Histogram, Measurement, Print
 from training.core.curation_alike import LOOK_SIDE
 from training.core.pictures import Picture
-from training.engines.base import Box, Face, Rgb, Scene, Vector, boxes_overlap, similarity, turned
+from training.engines.base import (
+    Box,
+    Face,
+    Rgb,
+    Scene,
+    Vector,
+    boxes_overlap,
+    made_small,
+    similarity,
+    turned,
+)
 
 FACE_SIDE = 256
 # A face found again overlaps the place that was declared by at least this much.
@@ -93,15 +103,17 @@ def measure(
     people: Mapping[str, Person],
     look_around: Callable[[Rgb], Scene],
     bystanders: Sequence[tuple[str, Box]] = (),
+    near: Rgb | None = None,
 ) -> Measurement:
     """Measure one picture. `rgb` are its pixels, `people` what each talent's references say.
 
     `look_around` sees who is person in a small picture; `bystanders` are people who were declared,
-    each with the box in which their face is.
+    each with the box in which their face is; `near` is `made_small(rgb, NEAR_SIDE)` if it exists.
     """
     main = max(faces, key=lambda face: _nearest(face, people)[0], default=None)
     turn = main.turn if main else 0
-    small, scale = made_small(rgb, SMALL_SIDE)
+    small = made_small(rgb if near is None else near, SMALL_SIDE)
+    scale = max(small.shape[:2]) / max(rgb.shape[:2])
     upright = np.ascontiguousarray(np.rot90(small, turn))
     grey = _grey(small)
     around = look_around(upright)
@@ -155,15 +167,6 @@ def _bodies(
     return sum(1 for label in free if areas[label] >= _LEAST_BODY * mask.size)
 
 
-def made_small(rgb: Rgb, side: int) -> tuple[Rgb, float]:
-    """A picture with its long side at most `side`, averaged, and the scale."""
-    scale = side / max(rgb.shape[:2])
-    if scale >= 1:
-        return rgb, 1.0
-    size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), scale
-
-
 def _face(
     face: Face, people: Mapping[str, Person], bystanders: Sequence[tuple[str, Box]]
 ) -> FaceMeasure:
@@ -187,7 +190,7 @@ def _nearest(face: Face, people: Mapping[str, Person]) -> tuple[float, str]:
 
 def print_of(rgb: Rgb) -> Print:
     """What a whole picture is known again by."""
-    grey = _grey(made_small(rgb, SMALL_SIDE)[0])
+    grey = _grey(made_small(rgb, SMALL_SIDE))
     return Print(_phash(grey), _phash(grey[:, ::-1]), _look(grey))
 
 

@@ -20,7 +20,16 @@ from registry.core.refusals import Refusal
 from training.core.curation import Measurement, Profile, References, Report, judge
 from training.core.curation_alike import linked
 from training.core.pictures import Picture
-from training.engines.base import Box, Face, FaceEngine, Rgb, Vector, similarity
+from training.engines.base import (
+    NEAR_SIDE,
+    Box,
+    Face,
+    FaceEngine,
+    Rgb,
+    Vector,
+    made_small,
+    similarity,
+)
 from training.engines.measure import (
     SPOTS_SIDE,
     Person,
@@ -140,9 +149,10 @@ def survey(
     for number, picture in enumerate(pictures, 1):
         rgb, name = pixels(picture), f"p{number:03d}"
         declared = (bystanders or {}).get(name, ())
-        found = engine.faces(rgb)
+        near = made_small(rgb, NEAR_SIDE)
+        found = engine.faces(rgb, near)
         vectors.append([face.embedding for face in found])
-        measured.append(measure(name, picture, rgb, found, known, engine.scene, declared))
+        measured.append(measure(name, picture, rgb, found, known, engine.scene, declared, near))
         if progress is not None:
             progress(number, len(pictures))
     references = [template.references(talent) for talent, template in sorted(templates.items())]
