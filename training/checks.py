@@ -1,4 +1,4 @@
-"""A start-up check: the face pack's licence is on record, or a live registry does not start.
+"""A start-up check: the packs' licences are on record, or a live registry does not start.
 
 Needs the database, so it runs where Django is told to look at one: `check --database default`, as
 the local site does after its tables are made.
@@ -7,10 +7,8 @@ the local site does after its tables are made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 from training.services import tools
@@ -19,10 +17,10 @@ from training.services import tools
 def tool_licences(
     app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """E007 for a face pack that may not be used in this mode."""
+    """E007 for a pack that may not be used in this mode."""
     if not databases:
         return []
-    refusal = tools.engine_refusal(Path(settings.ENGINE_DIR))
+    refusal = tools.tools_refusal()
     if refusal is None:
         return []
     message = f"{refusal.sentence('en')} ({refusal.detail})"

@@ -19,7 +19,7 @@ from tests.services.studio import Studio
 from tests.web.pages import finished
 from tests.world import free, log_types, state
 from training.core import weights
-from training.engines import pack
+from training.engines import pack, scenery
 from training.services import delivery, engine, tools
 
 LICENCE = "The text of a licence, as it was read.\n"
@@ -264,6 +264,7 @@ def packed(tmp_path: Path, settings) -> Path:
     folder.mkdir()
     (folder / tools.MANIFEST).write_bytes(pack.manifest())
     settings.ENGINE_DIR = folder
+    settings.SCENERY_DIR = tmp_path / "nothing"
     settings.KYODAKU_MODE = "live"
     return folder
 
@@ -282,6 +283,19 @@ def test_r13_a_live_registry_does_not_start_on_a_pack_without_a_licence_record(
     assert engine.engine_open().code == "tool_licence"
     seed.catalogue_seed()
     assert tools.engine_refusal(packed) is None
+
+
+def test_r13_the_scenery_pack_needs_its_record_too(world, packed, settings, tmp_path):
+    """Whatever looks at pictures: faces, people, places."""
+    seed.catalogue_seed()
+    assert tools.tools_refusal() is None
+    settings.SCENERY_DIR = tmp_path / "scenery"
+    settings.SCENERY_DIR.mkdir()
+    manifest = settings.SCENERY_DIR / tools.MANIFEST
+    manifest.write_bytes(scenery.manifest())
+    assert tools.tools_refusal() is None
+    manifest.write_bytes(scenery.manifest() + b" ")
+    assert tools.tools_refusal().code == engine.engine_open().code == "tool_licence"
 
 
 def test_r13_a_pack_that_may_not_be_used_commercially_is_refused(world, packed, settings):

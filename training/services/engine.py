@@ -27,7 +27,7 @@ def engine_open() -> FaceEngine | Refusal:
     folder = Path(settings.ENGINE_DIR)
     with _lock:
         # Asked every time: a licence may have been revised while the engine was open.
-        refusal = tools.engine_refusal(folder)
+        refusal = tools.tools_refusal()
         if refusal is not None:
             return refusal
         found = _opened.get(folder)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
@@ -354,7 +352,7 @@ def machine_lanes(dataset: Dataset | None) -> list[dict[str, Any]]:
     if dataset is None:
         return []
     lanes = clearance.machine_lanes(dataset.request, timezone.now())
-    tool = tools.engine_refusal(Path(settings.ENGINE_DIR))
+    tool = tools.tools_refusal()
     lanes.append(clearance.machine_lane("tool_licence", tool))
     report = dataset.curation
     blocking = [

@@ -1,4 +1,4 @@
-"""The licences of the models that this product itself works with: the face engine's pack.
+"""The licences of the models that this product itself works with: the packs that look at pictures.
 
 Stage 5, and at the start. Trusts the catalogue. Where consents count (live mode) a pack without a
 record that allows it is refused; elsewhere only one whose record forbids it.
@@ -22,6 +22,12 @@ def pack_digest(folder: Path) -> str:
     """What names a pack: the SHA-256 of its manifest, which pins its files. Empty without one."""
     manifest = folder / MANIFEST
     return hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
+
+
+def tools_refusal() -> Refusal | None:
+    """`tool_licence` when one of the packs that look at pictures may not be used here."""
+    folders = (Path(settings.ENGINE_DIR), Path(settings.SCENERY_DIR))
+    return next(filter(None, map(engine_refusal, folders)), None)
 
 
 def engine_refusal(folder: Path) -> Refusal | None:
