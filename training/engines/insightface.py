@@ -171,31 +171,32 @@ class InsightFaceEngine:
     def _look(self, view: _View) -> list[_Seen]:
         settings = self._settings
         least = settings.turned_score_permille if view.turn else settings.score_permille
-        return self._detected(view, least, None)
+        return self._detected(view, least, self._settings.detector_sizes)
 
     def _look_closely(self, view: _View) -> list[_Seen]:
         """Only what the small view cannot show: enlarging large faces ruins their points."""
         settings = self._settings
-        size = _fitting(view, settings.small_view)
-        found = self._detected(view, settings.small_score_permille, size)
-        return [seen for seen in found if seen.side * _shown_at(view, size) < settings.small_face]
+        found = self._detected(view, settings.small_score_permille, (settings.small_view,))
+        shown_at = settings.small_view / view.side
+        return [seen for seen in found if seen.side * shown_at < settings.small_face]
 
     def _at_the_edges(self, view: _View) -> list[_Seen]:
         """Faces that the picture's edge cuts in half: completed by their own mirror image.
 
         (Only where the border goes through the face; a detector sees no half faces.)
         """
-        side = self._settings.detector_sizes[-1]
-        found = self._detected(view.mirrored(), self._settings.edge_score_permille, (side, side))
+        sizes = self._settings.detector_sizes[-1:]
+        found = self._detected(view.mirrored(), self._settings.edge_score_permille, sizes)
         return [
             replace(seen, score=min(seen.score, _NEVER_SURE))
             for seen in found
             if seen.crosses(view.bgr.shape[1], view.bgr.shape[0])
         ]
 
-    def _detected(self, view: _View, least: int, size: tuple[int, int] | None) -> list[_Seen]:
+    def _detected(self, view: _View, least: int, sides: tuple[int, ...]) -> list[_Seen]:
+        sizes = [_fitting(view.bgr, side) for side in sides]
         boxes, points = self._analysis.det_model.detect(
-            view.bgr, input_size=size, det_thresh=least / 1000
+            view.bgr, input_size=sizes, det_thresh=least / 1000
         )
         return [
             _Seen(box[:4].reshape(2, 2), five, float(box[4]), view)
@@ -374,19 +375,14 @@ class _Seen:
         return bool(_LEAST_SEEN <= share < _NEARLY_WHOLE)
 
 
-def _fitting(view: _View, side: int) -> tuple[int, int]:
-    """Width and height of a detector's input whose long side is `side`, hardly larger than needed.
+def _fitting(bgr: Rgb, side: int) -> tuple[int, int]:
+    """Width and height of a detector's input whose long side is `side`, no larger than needed.
 
     The network halves its input five times: sides are multiples of 32.
     """
-    scale = side / view.side
-    wide, high = (max(-(-round(x * scale) // _STEP), 1) * _STEP for x in (view.width, view.height))
+    scale = side / max(bgr.shape[:2])
+    high, wide = (max(-(-round(x * scale) // _STEP), 1) * _STEP for x in bgr.shape[:2])
     return wide, high
-
-
-def _shown_at(view: _View, size: tuple[int, int]) -> float:
-    """The scale at which the detector sees this view in an input of this size."""
-    return min(size[0] / view.width, size[1] / view.height)
 
 
 def _around(
