@@ -505,6 +505,13 @@ def test_a_stranger_who_comes_again_blocks_whoever_reviewed_him() -> None:
     assert refused(twice, *seen) == ["curation_blocked:person_recurs"]
 
 
+def test_what_is_compared_with_her_says_nothing_of_somebody_else() -> None:
+    changes = {"marks": 900, "skin_chroma": 100}
+    assert set(found(with_one(**changes))) == {"mole_added", "skin_tone"}
+    stranger = replace(ALICE, likeness=100)
+    assert set(found(with_one(faces=(stranger,), **changes))) == {"unknown_face"}
+
+
 def test_somebody_without_a_face_is_shown_and_blocks_nothing() -> None:
     items = with_one(bodies=1)
     assert found(items) == {"person_without_face": "warn"}

@@ -188,6 +188,19 @@ def test_a_name_is_text_and_nothing_else(run: Run, tmp_path: Path) -> None:
     assert "<b>&lt;b&gt;</b>" in page
 
 
+def test_the_table_says_each_point_once_with_its_files(
+    demo_dir: Path, pack_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, references = str(tmp_path / "out"), str(demo_dir / "references")
+    command = ["curate", str(demo_dir / "stranger"), "--references", references, "--lang", "ja"]
+    assert cli.main([*command, "--out", out, "--pack", str(pack_dir)]) == OPEN
+    said = capsys.readouterr().out
+    below = said[said.rindex("┘") :]
+    line = next(line for line in below.splitlines() if "許諾のない人の顔" in line)
+    assert below.count("許諾のない人の顔") == 1
+    assert all(f"stranger-{number:02d}.png" in line for number in range(1, 7))
+
+
 # --- the question cannot be asked -----------------------------------------------------------------
 
 

@@ -626,13 +626,15 @@ def _face_checks(
     face = main_face(item.faces)
     if face is None:
         return {}
+    hers = band(face.likeness, profile) in IS_HER
     return {
         "sideways": face.turn != 0,
         "face_small": face.side < profile.min_face_side,
         "too_soft": _soft(item, face, profile),
         "over_retouched": _plastic(item, face, profile),
-        "skin_tone": _paled(item, people[face.talent], profile),
-        "mole_added": item.marks > profile.max_marks,
+        # Compared with her references: of somebody else they say nothing.
+        "skin_tone": hers and _paled(item, people[face.talent], profile),
+        "mole_added": hers and item.marks > profile.max_marks,
     }
 
 

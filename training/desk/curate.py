@@ -22,7 +22,7 @@ from rich.table import Table
 from registry.core.refusals import Locale, Refusal
 from training.core import curation
 from training.core.curation import Report, Sealable
-from training.core.curation_sheet import Sheet, sheet, word
+from training.core.curation_sheet import Point, Sheet, sheet, word
 from training.core.pictures import Picture
 from training.desk.arguments import LOCALES
 from training.desk.folder import Entry, read_folder
@@ -179,12 +179,21 @@ def _table(page: Sheet, folder: Path) -> None:
     console.print(table)
     for meter in page.meters:
         console.print(f"  {meter.label}: {meter.value} ({meter.target})", highlight=False)
-    for point in page.points:
-        where = f" ({len(point.pictures)})" if point.pictures else ""
+    for point, names in _together(page):
+        where = f" ({_plain(', '.join(names))})" if names else ""
         line = f"  [{_STYLES[point.kind]}]{point.label}[/] {point.text}{where} {point.next}"
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"[{'green' if page.ready else 'red'}]{page.verdict}[/]", highlight=False)
     console.print(f"{_word('written', page.locale)}: {_plain(str(folder))}", highlight=False)
+
+
+def _together(page: Sheet) -> list[tuple[Point, list[str]]]:
+    """Each point once, with all the files that it is about."""
+    found: dict[tuple[str, str], tuple[Point, list[str]]] = {}
+    for point in page.points:
+        names = found.setdefault((point.code, point.kind), (point, []))[1]
+        names += [name for name in point.pictures if name not in names]
+    return list(found.values())
 
 
 def _plain(text: str) -> str:
