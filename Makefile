@@ -5,7 +5,7 @@ export OMP_NUM_THREADS := 1
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: job-chaos withdraw-race help run demo core test check format lock bench bench-log bench-watermark bench-token bench-gate bench-trainer bench-faces bench-curation chaos hammer log-chaos mutants \
+.PHONY: job-chaos withdraw-race help run demo core test check format lock bench bench-log bench-watermark bench-watermark-null bench-token bench-gate bench-trainer bench-faces bench-curation chaos hammer log-chaos mutants \
         conformance interop fuzz e2e messages db
 
 help: ## this list
@@ -36,13 +36,16 @@ format: ## let ruff put everything in form
 db: ## the database alone, until Ctrl-C
 	@KYODAKU_MODE=test $(PY) -m registry.local db
 
-bench: bench-log bench-watermark bench-token bench-gate bench-trainer bench-faces bench-curation ## every bench
+bench: bench-log bench-watermark bench-watermark-null bench-token bench-gate bench-trainer bench-faces bench-curation ## every bench
 
 bench-log: ## the log's speed beside a peer's (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_log
 
 bench-watermark: ## how well the watermark is read back (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_watermark
+
+bench-watermark-null: ## what the watermark says of the innocent: 10^8 evaluations (QUICK=1: 10^6)
+	@$(PY) -m tests.bench.bench_watermark_null
 
 bench-token: ## how fast a worker checks a consent token (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_token

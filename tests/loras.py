@@ -33,6 +33,25 @@ def sd15(*, every: int = 1) -> Modules:
     return out
 
 
+def sdxl() -> Modules:
+    """The 560 attention projections of SDXL's UNet: 10 blocks of width 640, 60 of 1280."""
+    out: Modules = []
+    for number, width in enumerate((640,) * 10 + (1280,) * 60):
+        for attention, context in (("attn1", width), ("attn2", 2048)):
+            for layer in ("to_q", "to_k", "to_v", "to_out.0"):
+                n = context if layer in ("to_k", "to_v") else width
+                out.append((f"unet.blocks.{number}.{attention}.{layer}", width, n))
+    return out
+
+
+def flux() -> Modules:
+    """The 266 attention projections of Flux: 19 double blocks of eight, 38 single ones of three."""
+    both = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj")
+    double = [f"transformer_blocks.{i}.attn.{x}" for i in range(19) for x in (*both, "to_add_out")]
+    single = [f"single_transformer_blocks.{i}.attn.{x}" for i in range(38) for x in both[:3]]
+    return [(f"transformer.{path}", 3072, 3072) for path in double + single]
+
+
 def tiny() -> Modules:
     """The product's own small base: a 24/48/96 UNet's layers and a text encoder of width 64 (about
     0.26 M at r8).
@@ -215,6 +234,22 @@ def truncated(weights: Weights, rank: int, power: float = 1.0) -> Weights:
         out[module.up_key] = (u[:, :rank] * np.sqrt(s)).astype(np.float32)
         out[module.down_key] = (np.sqrt(s)[:, None] * vt[:rank]).astype(np.float32)
     return Weights(out)
+
+
+def drifted(weights: Weights, share: float, other: Weights) -> Weights:
+    """Further training on somebody else: an update of `share` of the length of each module, then
+    held at the old rank.
+    """
+    out = dict(other.tensors)
+    for mine, theirs in zip(adapters(weights), adapters(other), strict=True):
+        length = share * _length(mine) / _length(theirs)
+        out[theirs.up_key] = theirs.up * np.float32(length)
+    return truncated(merged(weights, [Weights(out)]), adapters(weights)[0].rank)
+
+
+def _length(module: Module) -> float:
+    inner = (module.up.T @ module.up) * (module.down @ module.down.T)
+    return float(np.sqrt(inner.sum(dtype=np.float64)))
 
 
 def _svd(weights: Weights) -> Iterator[tuple[Module, tuple[np.ndarray, np.ndarray, np.ndarray]]]:

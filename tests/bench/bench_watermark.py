@@ -1,26 +1,33 @@
-"""The watermark against two re-implemented peers, on synthetic SD 1.5 attention at rank 16.
+"""The watermark against two re-implemented peers, on synthetic SD 1.5 attention at rank 16, and by
+itself on SDXL's and Flux's.
 
-`python -m tests.bench.bench_watermark`; QUICK=1 takes fewer repetitions and trials. Peers are the
-idea of Uchida et al. 2017 (the signs of a keyed projection of averaged weights), put in afterwards
-with the same budget, code and id: A averages the stored down factor over the rank, B averages the
-rows of dW. Both know the modules by name.
+`python -m tests.bench.bench_watermark`; QUICK=1 leaves the large ones out and takes fewer
+repetitions. Verdicts: P the payload decodes without a registry, R found among the registered ids, E
+found beside the escrowed master among 16 licensees, - not found. STUDY holds what the method's
+first implementation measured on a host of its own (2 % on SD 1.5 r16, 1 % on SDXL and Flux).
+
+Peers are the idea of Uchida et al. 2017 (the signs of a keyed projection of averaged weights), put
+in afterwards with the same budget, code and id: A averages the stored down factor over the rank, B
+averages the rows of dW. Both know the modules by name.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tests import loras
-from tests.bench.report import report
+from tests.bench.report import at_least, at_most, report, say
 from tests.loras import lora
+from training.core.escrow import read_beside, search_beside
 from training.core.watermark import (
     CODED,
     Key,
@@ -29,15 +36,46 @@ from training.core.watermark import (
     embed,
     read,
     search,
-    threshold,
 )
 from training.core.weights import Float32, Module, Weights, adapters, half, replace_factors
 
 QUICK = os.environ.get("QUICK") == "1"
 KEY = Key("bench", bytes(range(32)))
+OTHER_KEY = Key("other", bytes(range(1, 33)))
 ID = bytes.fromhex("0123456789ab")
 EPS = 0.02
 RANK = 16
+GIB = 1 << 20  # of the kibibytes that getrusage counts in
+STUDY: dict[str, dict[str, tuple[float, str]]] = {
+    "sd15": {
+        "none": (46.8, "P"), "fp16": (46.8, "P"), "bf16": (46.8, "P"), "fp8": (46.8, "P"),
+        "int8": (46.8, "P"), "int4": (46.0, "P"), "noise 10%": (46.1, "P"),
+        "noise 30%": (42.2, "P"), "noise 50%": (36.5, "P"), "noise 100%": (22.4, "P"),
+        "prune 30%": (46.0, "P"), "prune 50%": (42.9, "P"), "prune 70%": (34.5, "P"),
+        "DARE 50%": (30.4, "P"), "DARE 90%": (8.5, "-"), "new factors": (46.8, "P"),
+        "svd r/2": (32.8, "P"), "svd r/4": (20.8, "P"), "svd rank 1": (7.9, "-"),
+        "scale 0.3": (46.8, "P"), "scale 2": (46.8, "P"), "scale -1": (46.8, "P"),
+        "block weights": (46.8, "P"), "drop 50%": (38.2, "P"), "drop 75%": (33.0, "P"),
+        "spectrum flat": (46.8, "P"), "spectrum^0.5": (46.8, "P"), "merge +1": (40.4, "P"),
+        "merge +2": (35.7, "P"), "merge +3": (31.2, "P"), "merge +3, svd": (11.1, "R"),
+        "drift 100%, svd": (26.1, "P"), "merge 0.3 + 0.7": (40.3, "P"),
+        "merge +1, svd": (26.8, "P"), "drift 50%, svd": (33.7, "P"),
+        "+1, svd r/2, int8, x0.7": (15.9, "P"), "2nd mark, same eps": (46.8, "P"),
+        "2nd mark, 10%": (46.0, "P"),
+    },
+    "sdxl": {
+        "none": (42.5, "P"), "int4": (41.8, "P"), "noise 50%": (37.5, "P"),
+        "prune 70%": (36.6, "P"), "svd r/2": (35.0, "P"), "svd r/4": (23.2, "P"),
+        "svd rank 1": (8.4, "-"), "drop 75%": (32.7, "P"), "merge +1": (39.2, "P"),
+        "merge +3": (34.3, "P"), "merge +3, svd": (13.6, "P"), "drift 100%, svd": (27.5, "P"),
+        "+1, svd r/2, int8, x0.7": (18.0, "P"),
+    },
+    "flux": {
+        "none": (55.3, "P"), "int4": (54.1, "P"), "svd r/4": (26.2, "P"),
+        "svd rank 1": (10.0, "R"), "drop 75%": (42.5, "P"), "merge +3": (41.9, "P"),
+        "merge +3, svd": (13.1, "P"),
+    },
+}  # fmt: skip
 
 
 # --- the peers -----------------------------------------------------------------------------------
@@ -122,14 +160,19 @@ Attack = Callable[[Weights], Weights]
 
 def attacks(modules: loras.Modules, rank: int) -> dict[str, Attack]:
     others = [lora(modules, rank, 100 + i) for i in range(3)]
+    second = bytes.fromhex("ba9876543210")
     return {
         "none": lambda w: w,
         "fp16": half,
         "bf16": loras.bfloat16,
         "fp8": loras.float8,
+        "int8": lambda w: loras.integers(w, 8),
         "int4": lambda w: loras.integers(w, 4),
+        "noise 10%": lambda w: loras.noisy(w, 0.1),
         "noise 30%": lambda w: loras.noisy(w, 0.3),
+        "noise 50%": lambda w: loras.noisy(w, 0.5),
         "noise 100%": lambda w: loras.noisy(w, 1.0),
+        "prune 30%": lambda w: loras.pruned(w, 0.3),
         "prune 50%": lambda w: loras.pruned(w, 0.5),
         "prune 70%": lambda w: loras.pruned(w, 0.7),
         "DARE 50%": lambda w: loras.dare(w, 0.5),
@@ -138,36 +181,74 @@ def attacks(modules: loras.Modules, rank: int) -> dict[str, Attack]:
         "svd r/2": lambda w: loras.truncated(w, rank // 2),
         "svd r/4": lambda w: loras.truncated(w, rank // 4),
         "svd rank 1": lambda w: loras.truncated(w, 1),
+        "scale 0.3": lambda w: loras.scaled(w, 0.3),
+        "scale 2": lambda w: loras.scaled(w, 2),
         "scale -1": lambda w: loras.scaled(w, -1),
         "block weights": loras.block_scaled,
+        "drop 50%": lambda w: loras.dropped(w, 0.5),
         "drop 75%": lambda w: loras.dropped(w, 0.75),
+        "spectrum^0.5": lambda w: loras.truncated(w, rank, 0.5),
         "spectrum flat": lambda w: loras.truncated(w, rank, 1e-6),
         "renamed": loras.renamed,
         "merge +1": lambda w: loras.merged(w, others[:1]),
+        "merge +2": lambda w: loras.merged(w, others[:2]),
         "merge +3": lambda w: loras.merged(w, others),
+        "merge 0.3 + 0.7": lambda w: loras.merged(w, others[:1], [0.3, 0.7]),
+        "merge +1, svd": lambda w: loras.truncated(loras.merged(w, others[:1]), rank),
         "merge +3, svd": lambda w: loras.truncated(loras.merged(w, others), rank),
+        "drift 50%, svd": lambda w: loras.drifted(w, 0.5, others[0]),
+        "drift 100%, svd": lambda w: loras.drifted(w, 1.0, others[0]),
+        "+1, svd r/2, int8, x0.7": lambda w: loras.scaled(
+            loras.integers(loras.truncated(loras.merged(w, others[:1]), rank // 2), 8), 0.7
+        ),
+        "2nd mark, same eps": lambda w: embed(w, OTHER_KEY, second, EPS),
+        "2nd mark, 10%": lambda w: embed(w, OTHER_KEY, second, 0.1),
     }
 
 
 @dataclass(frozen=True)
 class Row:
+    """`t` blind and `escrow` beside the master; the verdict is the first that holds."""
+
     name: str
     t: float
+    escrow: float
     verdict: str
     peers: dict[str, float]
 
+    @property
+    def best(self) -> float:
+        return max(self.t, self.escrow)
 
-def rows(modules: loras.Modules, rank: int, eps: float, ids: list[bytes]) -> list[Row]:
+
+def rows(
+    modules: loras.Modules,
+    rank: int,
+    eps: float,
+    ids: list[bytes],
+    only: Iterable[str] | None = None,
+    peers: Mapping[str, Peer] = PEERS,
+) -> list[Row]:
     host = lora(modules, rank, 7)
     marked = embed(host, KEY, ID, eps)
-    theirs = {name: peer.embed(host, eps) for name, peer in PEERS.items()}
+    theirs = {name: peer.embed(host, eps) for name, peer in peers.items()}
     out = []
-    for name, attack in attacks(modules, rank).items():
-        reading = read(attack(marked), KEY)
+    known = attacks(modules, rank)
+    for name in only or known:
+        attacked = known[name](marked)
+        reading, beside = read(attacked, KEY), read_beside(attacked, host, KEY)
         named = [hit.artefact_id for hit in search(reading, KEY, ids)]
-        verdict = "P" if reading.artefact_id == ID else "R" if named == [ID] else "-"
-        scores = {p: PEERS[p].t(attack(theirs[p]), host) for p in PEERS}
-        out.append(Row(name, claim(reading, KEY, ID).t, verdict, scores))
+        kin = [h.artefact_id for h in search_beside(beside, KEY, ids, ids[:16], fpr=1e-9)]
+        verdict = (
+            "P" if reading.artefact_id == ID
+            else "R" if named == [ID]
+            else "E" if kin == [ID]
+            else "-"
+        )  # fmt: skip
+        scores = {p: peer.t(known[name](theirs[p]), host) for p, peer in peers.items()}
+        t, escrow = (claim(r, KEY, ID).t for r in (reading, beside))
+        out.append(Row(name, t, escrow, verdict, scores))
+        say(f"{name}: {t:.1f} {verdict}, escrow {escrow:.1f}")
     return out
 
 
@@ -200,68 +281,86 @@ def speeds() -> dict[str, float]:
     }
 
 
-def false_positives(ids: list[bytes]) -> tuple[int, float]:
-    """(trials, largest t) over unmarked LoRAs and wrongly keyed ones, every id and view."""
-    files = 10 if QUICK else 60
-    largest = 0.0
-    for seed in range(files):
-        weights = lora(loras.tiny(), 4, seed, power=0.5 + seed / files, spread=seed / files)
-        if seed % 2:
-            weights = embed(weights, KEY, ID, 0.05)
-        key = Key(f"other {seed}", bytes(32))
-        largest = max(largest, float(np.abs(codebook(key, ids) @ read(weights, key).soft()).max()))
-    return files * len(ids) * 3, largest
+def large_costs() -> dict[str, float]:
+    """CPU seconds of SDXL- and Flux-sized files, and the peak of this process, before all else."""
+    out = large_cost("sdxl", loras.sdxl()) | large_cost("flux", loras.flux())
+    return out | {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIB}
+
+
+def large_cost(name: str, modules: loras.Modules) -> dict[str, float]:
+    host = lora(modules, RANK, 7)
+    marked: list[Weights] = []
+    embedding = cpu(lambda: marked.append(embed(host, KEY, ID, 0.01)))
+    reading = cpu(lambda: read(marked[0], KEY))
+    return {f"{name}_embed_cpu_s": embedding, f"{name}_read_cpu_s": reading}
+
+
+def shown(shape: str, found: list[Row]) -> dict[str, float | str]:
+    out: dict[str, float | str] = {}
+    for row in found:
+        study = STUDY.get(shape, {}).get(row.name)
+        beside = "" if study is None else f"  study {study[0]} {study[1]}"
+        peers = "".join(f"  peer {p} {t:.1f}" for p, t in row.peers.items())
+        text = f"{row.t:.1f} {row.verdict}  escrow {row.escrow:.1f}{beside}{peers}"
+        out[f"{shape}, {row.name}"] = text
+    return out
+
+
+def held(shape: str, found: list[Row]) -> dict[str, dict[str, float]]:
+    """Bars: no verdict below the study's, and the smallest t over the study's."""
+    order = "-ERP"
+    studied = [(row, STUDY[shape][row.name]) for row in found if row.name in STUDY[shape]]
+    worse = sum(order.index(row.verdict) < order.index(said) for row, (_, said) in studied)
+    least = min(row.t / t for row, (t, _) in studied)
+    return {
+        f"{shape}: verdicts below the study's": at_most(worse, 0),
+        f"{shape}: smallest t over the study's": at_least(least, 1),
+    }
 
 
 def ratio(row: Row) -> float:
-    """Our t over the better peer's; a peer that is lost counts as 1, the size of pure chance."""
-    return row.t / max(1.0, *row.peers.values())
+    """Our better t over the better peer's; a peer that is lost counts as 1, like chance."""
+    return row.best / max(1.0, *row.peers.values())
 
 
 def main() -> int:
     generator = np.random.default_rng(5)
     ids = [ID, *(generator.bytes(6) for _ in range(10_000 if QUICK else 100_000))]
+    large = {} if QUICK else large_costs()
     big = rows(loras.sd15(), RANK, EPS, ids)
-    small = rows(loras.tiny(), 8, 0.05, ids)
-    figures: dict[str, float | str] = {}
-    for row in big:
-        figures[f"{row.name}: t"] = round(row.t, 1)
-        figures[f"{row.name}: verdict"] = row.verdict
-        for peer, t in row.peers.items():
-            figures[f"{row.name}: peer {peer} t"] = round(t, 1)
-    for row in small:
-        figures[f"tiny base, {row.name}: t"] = f"{row.t:.1f} {row.verdict}"
+    small = rows(loras.tiny(), 8, 0.05, ids, peers={})
+    figures = shown("sd15", big) | shown("tiny base", small)
+    bars = held("sd15", big)
+    if not QUICK:
+        for shape, modules in (("sdxl", loras.sdxl()), ("flux", loras.flux())):
+            found = rows(modules, RANK, 0.01, ids, only=STUDY[shape], peers={})
+            figures |= shown(shape, found)
+            bars |= held(shape, found)
     times = speeds()
-    figures |= {name: round(value, 4) for name, value in times.items()}
+    figures |= {name: round(value, 4) for name, value in (times | large).items()}
     figures["embed_in_gemms"] = round(times["embed_cpu_s"] / times["gemm_1024_cpu_s"], 1)
     figures["read_in_gemms"] = round(times["read_cpu_s"] / times["gemm_1024_cpu_s"], 1)
-    trials, largest = false_positives(ids)
-    figures["false_positive_trials"] = trials
     reading = read(embed(lora(loras.sd15(), RANK, 7), KEY, ID, EPS), KEY)
-    figures["search_cpu_s"] = round(cpu(lambda: search(reading, KEY, ids)), 3)
+    many = 100_000 if QUICK else 1_000_000
+    million = [generator.bytes(6) for _ in range(many - 1)] + [ID]
+    search_s = cpu(lambda: search(reading, KEY, million))
     worst = min(big, key=lambda row: ratio(row))
     figures["weakest_row"] = worst.name
-    bars = {
-        "t_untouched": at_least(big[0].t, 40),
+    figures["weakest_row_blind"] = min(
+        big, key=lambda row: row.t / max(1.0, *row.peers.values())
+    ).name
+    bars |= {
         "worst_ratio_to_best_peer": at_least(ratio(worst), 1),
-        "rows_identified": at_least(sum(row.verdict != "-" for row in big), len(big) - 2),
+        "rows_identified": at_least(sum(row.verdict != "-" for row in big), len(big)),
         "tiny_rows_identified": at_least(sum(row.verdict != "-" for row in small), len(small) - 4),
         "embed_cpu_s": at_most(times["embed_cpu_s"], 0.3),
         "read_cpu_s": at_most(times["read_cpu_s"], 0.2),
-        "largest_false_t": at_most(largest, threshold(1e-9, len(ids))),
+        f"search_{many}_cpu_s": at_most(search_s, 1),
     }
+    for name, value in large.items():
+        bar = 1.3 if name == "peak_gib" else 6 if "embed" in name else 3
+        bars[name] = at_most(value, bar)
     return report("watermark", figures, bars)
-
-
-Bar = dict[str, float | bool]
-
-
-def at_least(value: float, bar: float) -> Bar:
-    return {"value": round(value, 3), "bar": bar, "ok": bool(value >= bar)}
-
-
-def at_most(value: float, bar: float) -> Bar:
-    return {"value": round(value, 3), "bar": round(bar, 3), "ok": bool(value <= bar)}
 
 
 if __name__ == "__main__":
