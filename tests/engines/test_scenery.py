@@ -22,7 +22,12 @@ from training.core.curation_alike import distance
 from training.core.pictures import Picture
 from training.engines import lite0, pack, scenery, tflite
 from training.engines.base import Face, Rgb
-from training.engines.insightface import InsightFaceEngine, open_engine
+from training.engines.insightface import (
+    EngineSettings,
+    InsightFaceEngine,
+    open_engine,
+    open_uncalibrated,
+)
 from training.engines.measure import Person, _bodies, measure
 from training.engines.scene import SceneEngine, open_scene
 from training.engines.survey import Template, enrol, pixels, survey
@@ -201,6 +206,30 @@ def test_a_small_face_in_a_large_picture_is_somebody(
     large = cv2.resize(pixels(alice[2]), (1200, 1200), interpolation=cv2.INTER_CUBIC)
     large[60 : 60 + small.shape[0], 60 : 60 + small.shape[1]] = small
     assert len(engine.faces(large)) == 2
+
+
+def stones(seed: int) -> Rgb:
+    """A heap of rounded stones that no camera took."""
+    dice = np.random.default_rng(seed)
+    gap = np.full((600, 450), 255, np.uint8)
+    count = int(dice.integers(200, 3000))
+    gap[dice.integers(0, 600, count), dice.integers(0, 450, count)] = 0
+    far = cv2.distanceTransform(gap, cv2.DIST_L2, 5)
+    soft = cv2.GaussianBlur(dice.normal(0, 60, far.shape), (0, 0), 1.5)
+    grey = 255 - (far / far.max() * 300 + soft).clip(0, 255)
+    brown = (grey[..., None] * (1, 0.8, 0.6)).astype(np.uint8)
+    return np.asarray(cv2.resize(brown, (900, 1200), interpolation=cv2.INTER_CUBIC))
+
+
+@pytest.mark.parametrize("seed", [12, 19, 33])
+def test_stones_are_nobody_though_a_detector_is_sure(
+    seed: int, engine: InsightFaceEngine, pack_dir: Path
+) -> None:
+    believing = replace(EngineSettings(), sure_norm_tenths=0, least_norm_tenths=0)
+    blind = open_uncalibrated(pack_dir, settings=believing)
+    assert isinstance(blind, InsightFaceEngine)
+    assert max(face.score for face in blind.faces(stones(seed))) >= 0.8
+    assert engine.faces(stones(seed)) == []
 
 
 # --- faults ---------------------------------------------------------------------------------------
