@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
 from django.contrib.auth.models import User
 from django.core import mail
@@ -247,6 +249,11 @@ def test_r17_a_pause_names_nobody_of_the_other_side(
     assert "another person of the blend" in shown
     assert "zoe" not in shown
     assert "zoe" in text(as_(world.charlie).get(f"/grants/{grant.pk}/go-on"))
+    for who, attached in ((world.alice, False), (world.charlie, True)):
+        paper = as_(who).get(f"/requests/{request.id}/curation.pdf").content
+        page = as_(who).get(f"/requests/{request.id}/curation.html").content.decode()
+        assert ("curation.json" in pypdf.PdfReader(io.BytesIO(paper)).attachments) is attached
+        assert zoe.talent.id not in page
 
 
 # --- bad input ------------------------------------------------------------------------------------

@@ -43,7 +43,6 @@ class Bench:
 
     def __init__(self, name: str, engine: InsightFaceEngine) -> None:
         self.name, self.engine, self.half = name, engine, Half(name, engine)
-        self.rows: list[dict[str, Any]] = []
 
     def run(self) -> tuple[dict[str, list[bool]], list[bool]]:
         """By class, whether each fault was found; whether each untouched picture was flagged."""
@@ -97,8 +96,6 @@ class Bench:
         for name, codes in flags.items():
             if codes:
                 say(f"{self.name} {talent} untouched {name}: {sorted(codes)}")
-        for item in whole:
-            self.rows.append({"class": "untouched", "talent": talent, "item": item})
         return [bool(codes) for codes in flags.values()]
 
     def _planted(
@@ -116,7 +113,6 @@ class Bench:
         rgb = shown[place]
         face = self.engine.faces(rgb)[0]
         item = self._measured(f"p{place:03d}", fault(self.half, talent, rgb, face, dice))
-        self.rows.append({"class": name, "talent": talent, "item": item})
         if "duplicate" in name:  # beside the original, in the place of another
             place = (place + 1) % SET
             item = replace(item, id=f"p{place:03d}")
@@ -135,9 +131,6 @@ class Bench:
             place = shot.cut
             items[place] = self._measured(f"p{place:03d}", self.half.picture(talent, shot))
             made.add(f"p{place:03d}")
-        self.rows.append(
-            {"class": f"same {respect}", "talent": talent, "items": [items[s.cut] for s in shots]}
-        )
         for finding in self._judged(items).findings:
             if finding.code == f"same_{respect}" and made <= set(finding.pictures):
                 return len(shots) == 3 or finding.kind == "soft"

@@ -58,6 +58,8 @@ def test_a_file_comes_back_as_it_was_and_changes_the_rules() -> None:
         {"match": 1001},
         {"weak": 500.5},
         {"weak": True},
+        {"highest_stranger": 500},
+        {"highest_stranger": None},
         {"false_rejects": {"errors": 1}},
         {"false_accepts": 3},
     ],

@@ -31,7 +31,7 @@ from training.core.curation import (
     to_json,
 )
 from training.core.curation_advice import ADVICE
-from training.core.curation_alike import LOOK_SIDE, cluster, look_likeness
+from training.core.curation_alike import LOOK_SIDE, distance, linked, look_likeness
 
 PROFILE = Profile()
 ALICE = FaceMeasure(box=(100, 80, 260, 280), score=950, likeness=820, turn=0)
@@ -404,7 +404,7 @@ def test_groups_do_not_grow_along_a_chain_of_small_steps() -> None:
     steps = [
         [max(0, 10 - abs(place - step)) * 100 for place in range(40)] for step in range(0, 40, 3)
     ]
-    groups = cluster(np.array(steps), 400)
+    groups = linked(distance(np.array(steps)), 400)
     assert max(len(group) for group in groups) < len(steps) / 2
 
 
@@ -412,7 +412,7 @@ def test_groups_do_not_grow_along_a_chain_of_small_steps() -> None:
     st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), max_size=12), st.integers(0, 999)
 )
 def test_clusters_never_share_a_picture(rows: list[list[int]], cut: int) -> None:
-    groups = cluster(np.array(rows, dtype=np.int64).reshape(-1, 4) * 1000 + 1, cut)
+    groups = linked(distance(np.array(rows, dtype=np.int64).reshape(-1, 4) * 1000 + 1), cut)
     members = [index for group in groups for index in group]
     assert len(members) == len(set(members))
     assert all(len(group) > 1 for group in groups)
@@ -421,7 +421,7 @@ def test_clusters_never_share_a_picture(rows: list[list[int]], cut: int) -> None
 @given(st.permutations(range(9)))
 def test_the_order_of_the_pictures_does_not_change_the_groups(order: list[int]) -> None:
     rows = np.array([histogram(index // 3) for index in range(9)])
-    groups = cluster(rows[order], 300)
+    groups = linked(distance(rows[order]), 300)
     assert {frozenset(order[i] for i in group) for group in groups} == {
         frozenset({0, 1, 2}),
         frozenset({3, 4, 5}),

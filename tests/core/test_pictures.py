@@ -124,6 +124,15 @@ def test_a_picture_with_another_file_behind_it_is_refused(kind: str, behind: byt
     assert refused(saved(scene(), kind) + behind) == "image_polyglot"
 
 
+def test_another_file_behind_a_large_picture_is_seen_too() -> None:
+    """Noise compresses badly: hundreds of thousands of stuffed bytes before the end."""
+    noise = np.random.default_rng(1).integers(0, 255, (3000, 4000, 3), dtype=np.uint8)
+    large = saved(Image.fromarray(noise), quality=100, subsampling=0)
+    assert large.count(b"\xff\x00") > 100_000
+    assert filekinds.tail(large) == b""
+    assert filekinds.second_file(large + b"MZ\x90") == "foreign"
+
+
 def test_a_picture_that_readers_take_for_a_pdf_is_refused() -> None:
     assert refused(saved(scene(), comment=b"%PDF-1.7 and objects")) == "image_polyglot"
 

@@ -131,10 +131,12 @@ def test_the_command_writes_a_file_that_opens_again(
             png = BytesIO()
             Image.open(BytesIO(picture.data)).save(png, "PNG")
             (tmp_path / "set" / name / f"{number}.png").write_bytes(png.getvalue())
+    (tmp_path / "set" / "person 0" / "notes.txt").write_text("no picture")
     monkeypatch.setattr("training.desk.curate._engine", lambda options: Labelled())
     out = tmp_path / "made.json"
     assert cli.main(["calibrate", str(tmp_path / "set"), "--out", str(out), "--lang", lang]) == 0
-    said = capsys.readouterr().out
+    said, left = capsys.readouterr()
+    assert "person 0/notes.txt: image_unreadable" in left
     assert ("本人を拒む誤り 0/" if lang == "ja" else "false rejects 0/") in said
     found = calibration_for(Labelled.id, Labelled.digest, Labelled.settings, out)
     assert not isinstance(found, Refusal)

@@ -16,8 +16,9 @@ import pytest
 
 from registry.core.refusals import Refusal
 from tests.bench import people
+from tests.core.test_curation import picture as taken
 from tests.engines.test_survey import as_picture, codes
-from training.core.curation import Measurement
+from training.core.curation import FaceMeasure, Measurement, Profile
 from training.core.curation_alike import distance
 from training.core.pictures import Picture
 from training.engines import lite0, pack, scenery, tflite
@@ -30,7 +31,7 @@ from training.engines.insightface import (
 )
 from training.engines.measure import Person, _bodies, measure
 from training.engines.scene import SceneEngine, open_scene
-from training.engines.survey import Template, enrol, pixels, survey
+from training.engines.survey import Template, _strangers, enrol, pixels, survey
 
 pytestmark = pytest.mark.ml
 
@@ -303,6 +304,17 @@ def test_one_man_in_two_pictures_is_a_person_and_alice_in_five_is_none(
     once = survey([*alice[3:8], planted["planted"]], template, engine)
     assert "person_recurs" not in codes(once)
     assert "unknown_face" in codes(once)
+
+
+@pytest.mark.parametrize(("score", "strangers"), [(790, {0}), (800, {1})])
+def test_only_what_is_surely_a_face_comes_again(score: int, strangers: set[int]) -> None:
+    """Gravel looks like itself in every picture, and is nobody."""
+    his, hers = np.eye(128, dtype=np.float32)[:2]
+    face = FaceMeasure((0, 0, 90, 90), score, 0, 0)
+    items = [taken(n, faces=(face,)) for n in (1, 2)]
+    people = {"": Person(hers, np.zeros((0, 0), np.uint8))}
+    made = _strangers(items, [[his], [his]], people, Profile())
+    assert {item.faces[0].stranger for item in made} == strangers
 
 
 def test_a_body_without_a_face_is_counted(alice: list[Picture]) -> None:

@@ -98,6 +98,8 @@ def load(data: bytes) -> Calibration:
     whole = all(type(value) is int for value in rising)
     if not whole or not all(low < high for low, high in itertools.pairwise(rising)):
         raise ValueError("the bands of a calibration rise from unlike over weak to match")
+    if type(made.highest_stranger) is not int or made.highest_stranger >= made.weak:
+        raise ValueError("this calibration would take a stranger who was seen for the talent")
     return made
 
 

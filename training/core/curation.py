@@ -62,10 +62,12 @@ class Profile:
     # In a small set one background leaks into everything, whatever the captions say.
     small_set: int = 12
     dominant_share: int = 500
-    # Two pictures are alike in a region when their histograms differ by no more than this.
+    # Two pictures are alike in a region when its colours and its looks differ by no more than this.
     same_background: int = 460
     same_outfit: int = 380
     same_hair: int = 450
+    # One photograph: by its hash; by a look much alike before the same colours; by a nearly equal
+    # look alone.
     near_duplicate_bits: int = 10
     same_look: int = 880
     same_wall: int = 500
@@ -73,7 +75,9 @@ class Profile:
     # Somebody left a picture out, and one like it came back: unlike ones differ in about 32 bits.
     refused_bits: int = 14
     refused_look: int = 940
-    # Quality of the talent's face and of the whole picture.
+    # Quality of the talent's face and of the whole picture. Detail is asked of a face of full size,
+    # less of a smaller one; `plastic_share` is fine detail over the root of sharpness, in tenths,
+    # from a face of `plastic_side` up; blocks in permille, marks in 2550ths of the skin around.
     min_face_side: int = 80
     max_grain: int = 600
     min_sharpness: int = 50
@@ -151,7 +155,7 @@ class Measurement:
     outfit_map: tuple[int, ...] = ()
     look: tuple[int, ...] = ()
     # Steps at the borders of JPEG's blocks against those between, permille; the strongest dark spot
-    # on the skin that her references do not have, in tenths of a grey level.
+    # on the skin that her references do not have, in 2550ths of the skin around it.
     blocks: int = 1000
     marks: int = 0
     # People whom the mask shows and no face belongs to.

@@ -8,7 +8,7 @@ is compared under every moderate crop, mirrored and not, whatever the light.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -44,11 +44,6 @@ def linked(gaps: Floats, cut: float) -> list[list[int]]:
     return sorted(group for group in clusters.values() if len(group) > 1)
 
 
-def cluster(histograms: Ints, cut: int) -> list[list[int]]:
-    """Clusters of histograms (n x bins) that differ by up to `cut` permille."""
-    return linked(distance(histograms), cut)
-
-
 def distance(histograms: Ints) -> Floats:
     """Pairwise share that two histograms (n x bins) do not have in common, 0..1000."""
     if len(histograms) == 0:
@@ -81,14 +76,20 @@ def look_likeness(ones: Sequence[Look], others: Sequence[Look]) -> Ints:
     The best correlation of one look's crops, mirrored and not, with the other look, in either
     order. Light and contrast play no part. 0 where a look is missing or has no contrast.
     """
+    there, back = _crops_in(ones, others), _crops_in(others, ones).T
+    return np.asarray(np.round(np.maximum(there, back) * 1000), np.int64)
+
+
+def _crops_in(ones: Sequence[Look], others: Sequence[Look]) -> Floats:
+    """The best correlation of each one's crops with each other look, whole."""
+    # Kept for this comparison only: a look is a small picture of somebody.
+    wholes = [_whole(other) for other in others]
     best = np.zeros((len(ones), len(others)))
-    for place, bank in enumerate(map(_bank, ones)):
-        for row, whole in enumerate(map(_whole, others)):
+    for place, one in enumerate(ones):
+        bank = _bank(one)
+        for row, whole in enumerate(wholes):
             best[place, row] = (bank @ whole).max(initial=0)
-    for row, bank in enumerate(map(_bank, others)):
-        for place, whole in enumerate(map(_whole, ones)):
-            best[place, row] = max(best[place, row], (bank @ whole).max(initial=0))
-    return np.asarray(np.round(best * 1000), np.int64)
+    return best
 
 
 @cache
@@ -105,7 +106,6 @@ def _frames() -> list[tuple[slice, slice]]:
     return found
 
 
-@lru_cache(maxsize=512)
 def _bank(look: Look) -> Floats:
     """Every crop of a look and its mirror image, standardised: k x 256."""
     if len(look) != LOOK_SIDE**2:
@@ -115,7 +115,6 @@ def _bank(look: Look) -> Floats:
     return _standard(np.concatenate([small, small[:, :, ::-1]]).reshape(2 * len(small), -1))
 
 
-@lru_cache(maxsize=512)
 def _whole(look: Look) -> Floats:
     if len(look) != LOOK_SIDE**2:
         return np.zeros(_CELLS**2)

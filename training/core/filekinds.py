@@ -11,6 +11,7 @@ media brands ISO/IEC 14496-12 4.3, TIFF 6.0, DNG 1.7 (tag 50706), ZIP APPNOTE 4.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 from typing import Final
@@ -62,7 +63,6 @@ _FOREIGN: Final = (
 _PDF_WITHIN: Final = 1024  # readers look for its header this far
 _BITS_TAG: Final = 258
 _DNG_TAG: Final = 50706
-_MAX_PARTS: Final = 100_000
 
 
 def kind(data: bytes) -> str:
@@ -120,27 +120,21 @@ def suits(suffix: str, data: bytes) -> bool:
 # --- where a picture ends -------------------------------------------------------------------------
 
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_NO_BODY: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+# No stuffed byte, fill byte, restart or start of image: those go on with no length behind them.
+_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
 
 
 def _jpeg_end(data: bytes) -> int:
     """After the first end-of-image marker that is not inside a segment."""
     place = 2
-    for _ in range(_MAX_PARTS):
-        place = data.find(b"\xff", place)
-        if place < 0 or place + 2 > len(data):
-            break
-        mark = data[place + 1]
-        if mark == 0xD9:
+    while found := _MARKER.search(data, place):
+        place = found.start()
+        if data[place + 1] == 0xD9:
             return place + 2
-        if mark == 0xFF:
-            place += 1
-        elif mark == 0 or mark in _NO_BODY:
-            place += 2
-        elif place + 4 <= len(data):
-            place += 2 + struct.unpack_from(">H", data, place + 2)[0]
-        else:
+        length = int.from_bytes(data[place + 2 : place + 4], "big")
+        if length < 2:
             break
+        place += 2 + length
     return len(data)
 
 

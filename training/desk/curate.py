@@ -197,9 +197,13 @@ def _together(page: Sheet) -> list[tuple[Point, list[str]]]:
 
 
 def _plain(text: str) -> str:
-    """A name as it is: no markup, and no control characters for the terminal."""
-    shown = "".join(c if c.isprintable() else "�" for c in text)
-    return shown.replace("[", "\\[")
+    """A name as it is: no markup."""
+    return _shown(text).replace("[", "\\[")
+
+
+def _shown(text: str) -> str:
+    """No control characters for the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 # --- calibrate ------------------------------------------------------------------------------------
@@ -214,9 +218,13 @@ def calibrate(options: argparse.Namespace) -> int:
 
     try:
         folders = sorted(p for p in options.folder.iterdir() if p.is_dir() and not p.is_symlink())
-        people = {folder.name: _pictures(read_folder(folder)) for folder in folders}
+        entries = {folder.name: read_folder(folder) for folder in folders}
     except OSError as error:
         return _cannot(options, Refusal("folder_unreadable", str(error)))
+    people = {name: _pictures(some) for name, some in entries.items()}
+    _say_left(
+        options, [(f"{name}/{file}", why) for name in entries for file, why in _left(entries[name])]
+    )
     with _bar(options, "looking") as told:
         made = calibration.calibrate(people, engine, told)
     if isinstance(made, Refusal):
@@ -280,11 +288,17 @@ def _cannot(
         refused = [{"file": name, **_said(item)} for name, item in left]
         answer = {"format": FORMAT, "sealable": False, "open": [_said(why)], "refused": refused}
         sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
-    for name, item in left:
-        sys.stderr.write(f"kyodaku: {name}: {item.code} {item.sentence(lang)}\n")
+    _say_left(options, left)
     detail = f" ({why.detail})" if why.detail else ""
     sys.stderr.write(f"kyodaku: {why.code}{detail}: {why.sentence(lang)} {why.next_step(lang)}\n")
     return CANNOT
+
+
+def _say_left(options: argparse.Namespace, left: Sequence[tuple[str, Refusal]]) -> None:
+    """Files that could not be taken in, on standard error."""
+    for name, item in left:
+        said = f"{item.code} {item.sentence(options.lang)} {item.next_step(options.lang)}"
+        sys.stderr.write(f"kyodaku: {_shown(name)}: {said}\n")
 
 
 def _word(name: str, locale: Locale) -> str:

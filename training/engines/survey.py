@@ -172,7 +172,13 @@ def _strangers(
     Faces are clustered by themselves; a cluster is a stranger's when its mean is less like every
     talent than a weak likeness. Single doubtful faces are for a reviewer.
     """
-    places = [(i, j) for i, some in enumerate(vectors) for j in range(len(some))]
+    places = [
+        (i, j)
+        for i, some in enumerate(vectors)
+        for j in range(len(some))
+        # What may be no face at all is a reviewer's: one pattern looks like itself everywhere.
+        if measured[i].faces[j].score >= profile.sure_face
+    ]
     if len(places) < 2:
         return list(measured)
     faces = np.stack([vectors[i][j] for i, j in places]).astype(np.float64)

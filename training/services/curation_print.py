@@ -63,7 +63,7 @@ def html(sheet: Sheet, miniatures: Mapping[str, bytes]) -> str:
 
 
 def pdf(sheet: Sheet, miniatures: Mapping[str, bytes], machine: bytes, at: datetime) -> bytes:
-    """The page as A4 sheets with the machine's report attached; `at` is the file's date."""
+    """The page as A4 sheets; `machine` is attached unless empty, `at` is the file's date."""
     locale: Locale = sheet.locale
     page = Paper(locale, at, sheet.title)
     page.put_title(sheet.title, sheet.facts[0][1])
@@ -96,5 +96,6 @@ def pdf(sheet: Sheet, miniatures: Mapping[str, bytes], machine: bytes, at: datet
             page.put_text(f"{left.name}: {left.text}")
             page.put_small(left.next)
     page.put_small(word("notice", locale))
-    page.embed_file(basename="curation.json", bytes=machine, mime_type="application/json")
+    if machine:
+        page.embed_file(basename="curation.json", bytes=machine, mime_type="application/json")
     return bytes(page.output())

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from registry.core.refusals import Locale, Refusal
 from registry.models import Person
-from registry.selectors import may_see_pictures
+from registry.selectors import hidden_talents, may_see_pictures
 from registry.services import vault
 from training import selectors
 from training.core import curation as rules
@@ -40,15 +40,17 @@ def report_file(
     drawn = _miniatures(report, rows, dataset, person)
     if form == "html":
         return curation_print.html(page, drawn).encode()
-    machine = json.dumps(rules.to_json(report), ensure_ascii=False, indent=1).encode()
+    # The machine's form names every talent of a blend: not for who may not know the others (R17).
+    hidden = hidden_talents(person, dataset.request)
+    machine = b"" if hidden else json.dumps(rules.to_json(report), ensure_ascii=False).encode()
     return curation_print.pdf(page, drawn, machine, at or dataset.sealed_at or timezone.now())
 
 
 def _page(report: rules.Report, rows: dict[str, Picture], locale: Locale) -> Sheet:
     """Pictures by their place in the set, as every page of the case calls them."""
     place = {item.id: f"{word('picture', locale)} {n}" for n, item in enumerate(report.pictures, 1)}
-    inside = {item.file_sha256 for item in report.pictures}
-    out = [row.pk for digest, row in rows.items() if digest not in inside]
+    # A masked version took the place of a picture: that one is in, in another form.
+    out = [row.pk for row in rows.values() if not row.accepted and not row.replaced_by.exists()]
     return sheet(report, place, [], locale, out=out)
 
 
