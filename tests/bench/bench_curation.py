@@ -35,6 +35,7 @@ from training.engines.survey import enrol, pixels
 
 EACH = 2 if QUICK else 6
 GROUPS = 1 if QUICK else 4
+UNTOUCHED = 1 if QUICK else 5  # sets of each talent
 TRUE = frozenset({"same_hair", "few_pictures", "same_everything"})
 
 
@@ -54,6 +55,12 @@ class Bench:
             shown = [self.half.picture(talent, shot) for shot in shots]
             whole = [self._measured(f"p{n:03d}", rgb) for n, rgb in enumerate(shown)]
             flagged += self._false(whole, talent)
+            for number in range(1, UNTOUCHED):  # the same places and clothes, seen otherwise
+                again = [replace(shot, seed=shot.seed + 7777 * number) for shot in shots]
+                seen = [self.half.picture(talent, shot) for shot in again]
+                flagged += self._false(
+                    [self._measured(f"p{n:03d}", rgb) for n, rgb in enumerate(seen)], talent
+                )
             for name, (fault, right) in FAULTS.items():
                 found.setdefault(name, [])
                 for number in range(EACH):

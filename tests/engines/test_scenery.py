@@ -226,11 +226,44 @@ def stones(seed: int) -> Rgb:
 def test_stones_are_nobody_though_a_detector_is_sure(
     seed: int, engine: InsightFaceEngine, pack_dir: Path
 ) -> None:
-    believing = replace(EngineSettings(), sure_norm_tenths=0, least_norm_tenths=0)
+    believing = replace(
+        EngineSettings(), sure_norm_tenths=0, least_norm_tenths=0, doubtful_norm_tenths=0
+    )
     blind = open_uncalibrated(pack_dir, settings=believing)
     assert isinstance(blind, InsightFaceEngine)
     assert max(face.score for face in blind.faces(stones(seed))) >= 0.8
     assert engine.faces(stones(seed)) == []
+
+
+@pytest.mark.parametrize("seed", [14, 15, 39])
+def test_a_pattern_is_no_face_at_another_size(
+    seed: int, engine: InsightFaceEngine, pack_dir: Path
+) -> None:
+    """What the first look alone would leave to a reviewer."""
+    once = open_uncalibrated(pack_dir, settings=replace(EngineSettings(), doubtful_norm_tenths=0))
+    assert isinstance(once, InsightFaceEngine)
+    assert once.faces(stones(seed))
+    assert engine.faces(stones(seed)) == []
+
+
+@pytest.mark.parametrize("size", [28, 40, 70])
+def test_a_face_on_a_poster_is_somebody(
+    size: int, engine: InsightFaceEngine, alice: list[Picture], planted: dict[str, Picture]
+) -> None:
+    """No body belongs to it, and the second look knows that faces on posters are faces."""
+    rgb = pixels(planted["planted"])
+    him = min(engine.faces(rgb), key=lambda face: face.box[0])
+    left, top, right, bottom = (int(value) for value in him.box)
+    side = right - left
+    part = rgb[max(top - side // 2, 0) : bottom + side // 2, max(left - side // 2, 0) :]
+    part = part[:, : 2 * side]
+    scale = size / side
+    small = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None]
+    large = cv2.resize(pixels(alice[2]), (1200, 1200), interpolation=cv2.INTER_CUBIC)
+    large[40 : 80 + grey.shape[0], 40 : 80 + grey.shape[1]] = 235
+    large[60 : 60 + grey.shape[0], 60 : 60 + grey.shape[1]] = grey
+    assert len(engine.faces(large)) == 2
 
 
 # --- faults ---------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class Profile:
     refused_look: int = 940
     # Quality of the talent's face and of the whole picture. Detail is asked of a face of full size,
     # less of a smaller one; `plastic_share` is fine detail over the root of sharpness, in tenths,
-    # from a face of `plastic_side` up; blocks in permille, marks in 2550ths of the skin around.
+    # from a face of `plastic_side` up; blocks in permille, marks as `engines.marks` has them.
     min_face_side: int = 80
     max_grain: int = 600
     min_sharpness: int = 50
@@ -87,9 +87,9 @@ class Profile:
     plastic_side: int = 128
     max_darkening: int = 15
     min_chroma_share: int = 700
-    max_light_gap: int = 50
+    max_light_gap: int = 60
     max_blocks: int = 1400
-    max_marks: int = 270
+    max_marks: int = 45
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from training.engines.base import (
     similarity,
     turned,
 )
+from training.engines.marks import Spots, marks
 
 FACE_SIDE = 256
 # A face found again overlaps the place that was declared by at least this much.
@@ -45,46 +46,12 @@ _BINS = (12, 3, 3)
 SMALL_SIDE = 640
 TILE = 1024
 _SURE, _LEAST_BODY = 0.9, 0.03
-SPOTS_SIDE = 128
 LEAST_FOR_MARKS = 128  # pixels: in a smaller face a mole is a pixel or two
 _ROUNDING = 0.5
 # Of the picture; of the face's own area.
 _LEAST_BACKGROUND = 0.06
 _LEAST_OUTFIT = 0.3
 _LEAST_HAIR = 0.06
-# Eyes, nose and corners of the mouth in 256 pixels: as recognisers lay them (ArcFace's template),
-# a little smaller, so that the chin is in the picture.
-_FIVE = np.array(
-    [(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)], np.float32
-) * (256 / 112 * 0.8) + np.array([26, 12], np.float32)
-# Eight places, four pixels away.
-_AROUND = ((0, 4), (3, 3), (4, 0), (3, -3), (0, -4), (-3, -3), (-4, 0), (-3, 3))
-_ROOM = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
-_CORNER = 7
-
-
-def _bare_skin() -> npt.NDArray[np.bool_]:
-    """Cheeks, chin and the ridge of the nose: no eyes, brows, nostrils, lips, hair."""
-    mask = np.zeros((SPOTS_SIDE, SPOTS_SIDE), np.uint8)
-    points = _FIVE / 2
-    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
-    tall = float(mouth[1] - eyes[1])
-
-    def oval(middle: Any, wide: float, high: float, value: int) -> None:
-        axes = (round(wide * tall), round(high * tall))
-        cv2.ellipse(mask, (round(middle[0]), round(middle[1])), axes, 0, 0, 360, value, -1)
-
-    middle = (eyes + mouth) / 2
-    oval((middle[0], middle[1] + 0.08 * tall), 0.82, 1.05, 1)
-    for eye in points[:2]:
-        oval((eye[0], eye[1] - 0.08 * tall), 0.45, 0.36, 0)
-    oval((points[2][0], points[2][1] + 0.05 * tall), 0.32, 0.2, 0)
-    oval((mouth[0], mouth[1] + 0.05 * tall), 0.5, 0.27, 0)
-    mask[: round(float(eyes[1]))] = 0  # a fringe is no mole
-    return mask.astype(bool)
-
-
-_SKIN = _bare_skin()
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +59,7 @@ class Person:
     """What a talent's references say: the centroid, and where she has spots (empty: unknown)."""
 
     centroid: Vector
-    spots: npt.NDArray[np.uint8]
+    spots: Spots
 
 
 def measure(
@@ -120,10 +87,9 @@ def measure(
     quality: dict[str, Any] = {}
     if main is not None:
         crop, points = face_crop(rgb, main)
-        known = people[_nearest(main, people)[1]].spots
         quality = _face_quality(crop, points)
         if main.side >= LEAST_FOR_MARKS:
-            quality["marks"] = marks(crop, points, known)
+            quality["marks"] = marks(rgb, main, people[_nearest(main, people)[1]].spots)
     return Measurement(
         id=name,
         file_sha256=picture.file_sha256,
@@ -368,49 +334,6 @@ def _face_quality(crop: Rgb, points: Any) -> dict[str, int]:
         "skin_light": round(float(np.median(lab[..., 0]))),
         "skin_chroma": round(float(np.median(np.hypot(lab[..., 1] - 128, lab[..., 2] - 128))) * 10),
     }
-
-
-def spots(crop: Rgb, points: Any) -> npt.NDArray[np.uint8]:
-    """Where a face (as `face_crop` gives it) has small dark spots: 128 x 128, in 255ths.
-
-    Darker than all of eight places around it, so no wrinkle, no hair and no shadow; against the
-    skin there, for a mole on dark skin is as dark as one on fair skin. Faces lie over each other
-    by their five points, so that one person's pictures can be compared.
-    """
-    matrix = _laid(points)
-    if matrix is None:
-        return np.zeros((SPOTS_SIDE, SPOTS_SIDE), np.uint8)
-    size = (2 * SPOTS_SIDE, 2 * SPOTS_SIDE)
-    flat = cv2.warpAffine(crop, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-    grey = cv2.GaussianBlur(_grey(flat).astype(np.float32), (0, 0), 1.0)
-    around = np.min([np.roll(grey, shift, axis=(0, 1)) for shift in _AROUND], axis=0)
-    dark = (around - grey) / np.maximum(around, 24) * 255
-    small = cv2.resize(dark.clip(0, 255), (SPOTS_SIDE, SPOTS_SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(small.astype(np.uint8))
-
-
-def marks(crop: Rgb, points: Any, known: npt.NDArray[np.uint8]) -> int:
-    """The strongest dark spot on the skin that the references do not have, in 2550ths."""
-    matrix = _laid(points)
-    if not known.size or matrix is None:
-        return 0
-    bare = _SKIN.astype(np.uint8)
-    here = (np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]) / 2
-    for x, y in here[3:]:  # a smile's corners are dark, and not where a mask expects them
-        cv2.circle(bare, (round(float(x)), round(float(y))), _CORNER, 0, -1)
-    more = spots(crop, points).astype(np.float32) - known.astype(np.float32) * 1.1
-    return max(round(float(np.where(bare > 0, more, 0).max()) * 10), 0)
-
-
-def _laid(points: Any) -> Any:
-    """The similarity that lays a face's five points over everybody's."""
-    return cv2.estimateAffinePartial2D(np.asarray(points, np.float32), _FIVE)[0]
-
-
-def known_spots(seen: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    """The spots of several pictures of one person together, with room for a turned head."""
-    strongest = np.max(np.stack(seen), axis=0)
-    return np.asarray(cv2.dilate(strongest, _ROOM))
 
 
 def _crop(rgb: Rgb, corner: Any, side: float) -> Rgb:

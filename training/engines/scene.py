@@ -34,11 +34,15 @@ class SceneEngine:
 
     def scene(self, rgb: Rgb) -> Scene:
         """What an H x W x 3 RGB picture shows besides faces. About 30 ms of processor time."""
-        mask = self._run(self._person, _resized(rgb, MASK_SIDE) / np.float32(255))
         found = self._run(
             self._place, (_resized(rgb, MAP_SIDE) - np.float32(127)) / np.float32(128)
         )
-        return Scene(mask[0, 0], found[0])
+        return Scene(self.person(rgb), found[0])
+
+    def person(self, rgb: Rgb) -> npt.NDArray[np.float32]:
+        """The mask alone: 256 x 256, share of person 0..1. About 7 ms."""
+        mask = self._run(self._person, _resized(rgb, MASK_SIDE) / np.float32(255))
+        return np.asarray(mask[0, 0])
 
     def _run(self, session: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         name = session.get_inputs()[0].name

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
+from zlib import compress, decompressobj
+from zlib import error as zlib_error
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from registry.core.refusals import Refusal
@@ -30,16 +31,8 @@ from training.engines.base import (
     made_small,
     similarity,
 )
-from training.engines.measure import (
-    SPOTS_SIDE,
-    Person,
-    face_crop,
-    known_spots,
-    measure,
-    print_of,
-    skin,
-    spots,
-)
+from training.engines.marks import SPOTS_SIDE, Spots, known_spots, otherwise_held, spots
+from training.engines.measure import Person, measure, print_of, skin
 
 MIN_REFERENCES = 3
 MIN_AGREEMENT = 0.50
@@ -67,7 +60,7 @@ class Template:
     skin_chroma: int
     pictures: tuple[str, ...]
     # Where her references show small dark spots: what is more than this was added.
-    spots: npt.NDArray[np.uint8]
+    spots: Spots
 
     def references(self, talent: str = "") -> References:
         """What a report may say about the references: everything but the face."""
@@ -84,7 +77,7 @@ class Template:
 
     def dump(self) -> bytes:
         """Serialise for encryption. Biometric data in the clear: hand it to the vault at once."""
-        arrays = {"centroid": self.centroid.tobytes(), "spots": self.spots.tobytes()}
+        arrays = {"centroid": self.centroid.tobytes(), "spots": compress(self.spots.tobytes())}
         fields = asdict(self) | {name: b64encode(raw).decode() for name, raw in arrays.items()}
         return json.dumps(fields, sort_keys=True).encode()
 
@@ -94,12 +87,22 @@ class Template:
         fields = json.loads(data)
         raw = b64decode(fields.pop("centroid"), validate=True)
         fields["pictures"] = tuple(fields["pictures"])
-        spots = np.frombuffer(b64decode(fields.pop("spots"), validate=True), np.uint8)
+        spots = np.frombuffer(_inflated(b64decode(fields.pop("spots"), validate=True)), np.uint8)
         return cls(
             centroid=np.frombuffer(raw, "<f4").astype(np.float32),
             spots=spots.reshape(SPOTS_SIDE, SPOTS_SIDE),
             **fields,
         )
+
+
+def _inflated(data: bytes) -> bytes:
+    """Decompress a map of spots, and no more than that. Raises ValueError."""
+    inflater = decompressobj()
+    try:
+        raw = inflater.decompress(data, SPOTS_SIDE**2 + 1)
+    except zlib_error as error:
+        raise ValueError("not a template") from error
+    return raw
 
 
 def enrol(pictures: Sequence[Picture], engine: FaceEngine) -> Template | Refusal:
@@ -249,8 +252,18 @@ def _template(seen: list[tuple[Rgb, Face]], engine: FaceEngine, digests: Sequenc
         skin_light=round(float(light)),
         skin_chroma=round(float(chroma)),
         pictures=tuple(sorted(digests)),
-        spots=known_spots([spots(*face_crop(rgb, face)) for rgb, face in seen]),
+        spots=known_spots([item for rgb, face in seen for item in _all_spots(rgb, face, engine)]),
     )
+
+
+def _all_spots(rgb: Rgb, face: Face, engine: FaceEngine) -> list[Spots]:
+    """A reference's spots, and where they would lie if she held her head a little otherwise."""
+    found = [spots(rgb, face)]
+    for again in otherwise_held(rgb, face):
+        faces = engine.faces(again)
+        if faces:
+            found.append(spots(again, max(faces, key=lambda item: item.side)))
+    return found
 
 
 def _plain(engine: FaceEngine) -> dict[str, Any]:
