@@ -35,6 +35,7 @@ def _menu(request: HttpRequest) -> list[dict[str, Any]]:
         (person is not None, "my-matters", _("Notices")),
         (person is not None, "my-keys", _("My keys")),
         (request.user.is_authenticated and request.user.is_staff, "flags", _("To look at")),
+        (request.user.is_authenticated and request.user.is_staff, "lookalikes", _("Look-alikes")),
         (True, "verify", _("Check a LoRA")),
         (True, "ledger", _("Ledger")),
     ]

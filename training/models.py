@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 
 from registry.core.rights import BASES
@@ -168,6 +169,26 @@ class ReferencePicture(models.Model):
         return self.id
 
 
+class FaceTemplate(models.Model):
+    """A talent's face as one engine sees it, sealed with the pictures; emptied at the end."""
+
+    id = PseudonymField(prefix="ftp")
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="templates")
+    talent = models.ForeignKey(Talent, models.PROTECT, related_name="face_templates")
+    engine_mark = models.CharField(max_length=DIGEST)  # engine, pack and settings that made it
+    sealed = models.BinaryField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    erased_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dataset", "talent"], name="training_template_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class TrainingJob(models.Model):
     """One run under a grant. The row is the queue: state, lease and fence are the truth.
 
@@ -266,6 +287,8 @@ class Lora(models.Model):
     run_statement = models.JSONField()  # DSSE envelope: worker and registry
     # The sealed grid of sample pictures; empty when the recipe makes none.
     samples_object = models.CharField(max_length=DIGEST, blank=True)
+    # The same seeds drawn by the base model alone.
+    base_samples_object = models.CharField(max_length=DIGEST, blank=True)
     sketch = models.BinaryField()  # training.core.fingerprint, packed
     watermark_profile = models.CharField(max_length=40)
     # What marking with a throw-away id and reading back showed; the bands of it go to pages.
@@ -278,6 +301,34 @@ class Lora(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class OutputProbe(models.Model):
+    """What a LoRA's samples show, measured once after sealing, and whether somebody must look.
+
+    `resembles` is for operators: registered talents whom the grant does not name. It stands in no
+    report, in no log entry and on nobody else's page.
+    """
+
+    id = PseudonymField(prefix="prb")
+    lora = models.OneToOneField(Lora, models.PROTECT, related_name="probe")
+    report = models.JSONField()  # training.core.probes.ProbeReport payload
+    report_digest = models.CharField(max_length=DIGEST)
+    held = models.CharField(max_length=40, blank=True)  # the refusal that keeps it back
+    resembles = models.JSONField(default=list, blank=True)
+    event = models.CharField(max_length=40)
+    created_at = models.DateTimeField()
+    # An operator looked: set free with a reason, or kept back for good.
+    decision = models.CharField(max_length=10, blank=True)  # released, upheld
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    reason = models.TextField(blank=True)
+    decided_event = models.CharField(max_length=40, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.lora_id} {self.held}"
 
 
 class OutputDecision(models.Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from training import case_views, rights_views, views
+from training import case_views, probe_views, rights_views, views
 
 urlpatterns: list[URLPattern] = [
     path("agency/requests/<str:request_id>", views.agency_request, name="agency-request"),
@@ -45,6 +45,15 @@ urlpatterns: list[URLPattern] = [
     path("requests/<str:request_id>/seal", views.seal, name="seal"),
     path("requests/<str:request_id>/jobs", views.job_start, name="job-start"),
     path("models/<str:model_id>/drift", views.model_drift, name="model-drift"),
+    path("operator/lookalikes", probe_views.lookalikes, name="lookalikes"),
+    path(
+        "operator/lookalikes/<str:probe_id>", probe_views.lookalike_settle, name="lookalike-settle"
+    ),
+    path(
+        "operator/lookalikes/<str:probe_id>/samples",
+        probe_views.lookalike_samples,
+        name="lookalike-samples",
+    ),
     path("jobs/<str:job_id>", views.job, name="job"),
     path("jobs/<str:job_id>/live", views.job_live, name="job-live"),
     path("jobs/<str:job_id>/samples", views.samples, name="samples"),

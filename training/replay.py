@@ -14,15 +14,31 @@ from registry.core.approvals import Approval
 from registry.core.rights import Sheet
 from registry.log.core import canonical, keys
 from registry.log.replay import Event, Row, Rule, derived
-from training.core import curation
-from training.models import Dataset, Delivery, Lora, OutputDecision, TrainingJob, Worker
+from training.core import curation, probes
+from training.models import (
+    Dataset,
+    Delivery,
+    Lora,
+    OutputDecision,
+    OutputProbe,
+    TrainingJob,
+    Worker,
+)
 from training.services.datasets import dataset_manifest
 from training.services.runs import statement_sha256
 
 # Events that change no row that these rules hold: a "no" that was given, the first step of a run,
-# what happens to an open set, a cause whose effect `grant.ended` tells.
+# what happens to an open set, a cause whose effect `grant.ended` tells, the end of what no entry
+# told of.
 SILENT: Final = frozenset(
-    {"dataset.refused", "run.started", "rights.declared", "picture.masked", "rights.breached"}
+    {
+        "dataset.refused",
+        "run.started",
+        "rights.declared",
+        "picture.masked",
+        "rights.breached",
+        "template.erased",
+    }
 )
 _State = TrainingJob.State
 _OPEN: Final = frozenset({Dataset.State.UPLOADING.value, Dataset.State.CURATED.value})
@@ -297,6 +313,43 @@ def _assertion_sha256(payload: object) -> str:
     return "" if payload is None else Approval.from_payload(payload).digest().hex()
 
 
+class Probes(Rule):
+    """What samples showed: one report a LoRA, and an operator's word on what was held."""
+
+    table = "training_outputprobe"
+    reads = frozenset({"output.probed", "output.released", "output.upheld"})
+
+    def tell(self, event: Event) -> None:
+        """Measured once; settled once."""
+        data = event.data
+        if event.kind == "output.probed":
+            self.say(
+                event,
+                data["lora_id"],
+                report_digest=data["report_digest"],
+                report=data["report_digest"],
+                held=data["held"],
+                decision="",
+            )
+        else:
+            self.say(event, data["lora_id"], decision=event.kind.partition(".")[2])
+
+    def rows(self) -> Iterator[Row]:
+        """Every probe."""
+        for row in OutputProbe.objects.order_by("pk").iterator():
+            columns = {
+                "report_digest": row.report_digest,
+                "report": derived(partial(_report_digest, row.report)),
+                "held": bool(row.held),
+                "decision": row.decision,
+            }
+            yield Row(row.lora_id, row.pk, columns)
+
+
+def _report_digest(report: object) -> str:
+    return canonical.digest(probes.FORMAT, report).hex()
+
+
 def rules() -> list[Rule]:
     """This floor's rules, new each time: a rule keeps what it was told."""
-    return [Workers(), Datasets(), Jobs(), Loras(), Outputs(), Deliveries()]
+    return [Workers(), Datasets(), Jobs(), Loras(), Outputs(), Probes(), Deliveries()]

@@ -8,13 +8,23 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import Http404
+from django.utils.translation import get_language
 
 from registry import selectors as registry
 from registry.core import refusals
 from registry.core.refusals import Refusal
 from registry.models import Person, TrainingRequest
 from training.core.curation_advice import ADVICE
-from training.models import Dataset, Delivery, Lora, Picture, ReferencePicture, TrainingJob
+from training.core.probes import VERDICTS, WORDS
+from training.models import (
+    Dataset,
+    Delivery,
+    Lora,
+    OutputProbe,
+    Picture,
+    ReferencePicture,
+    TrainingJob,
+)
 
 SHOWN_POINTS = 400
 
@@ -70,10 +80,49 @@ def job_view(job: TrainingJob) -> dict[str, Any]:
         "refusal": refusal_view(job.refusal_code, job.reason),
         "stop_report": job.stop_report,
         "lora": None if lora is None else {"id": lora.pk, "state": lora.state},
+        "probe": None if lora is None else probe_view(lora),
         "deliveries": deliveries,
         "created_at": _iso(job.created_at),
         "started_at": _iso(job.started_at),
         "finished_at": _iso(job.finished_at),
+    }
+
+
+def probe_view(lora: Lora) -> dict[str, Any] | None:
+    """What a LoRA's samples showed, in bands, counts and words; whose they are stays out of it.
+
+    The parties of a blend may not know of each other (R17), so the talents are in no order of ids
+    and without them.
+    """
+    row = OutputProbe.objects.filter(lora=lora).first()
+    if row is None:
+        return None
+    report, ja = row.report, (get_language() or "ja").startswith("ja")
+    talents = [
+        {key: one[key] for key in ("match", "weak", "unlike", "other", "verdict")}
+        | {"said": VERDICTS[one["verdict"]][0 if ja else 1]}
+        for one in report["talents"]
+    ]
+    findings = [
+        {
+            "code": item["code"],
+            "kind": item["kind"],
+            "samples": item["samples"],
+            "text": WORDS[item["code"]][0 if ja else 1],
+            "ja": WORDS[item["code"]][0],
+            "en": WORDS[item["code"]][1],
+        }
+        for item in report["findings"]
+    ]
+    return {
+        "samples": report["samples"],
+        "faces": report["faces"],
+        "talents": sorted(talents, key=str),
+        "findings": findings,
+        "report_digest": row.report_digest,
+        "held": row.held,
+        "decision": row.decision,
+        "open": bool(row.held) and row.decision != "released",
     }
 
 

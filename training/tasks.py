@@ -22,9 +22,10 @@ from registry.core.ids import is_id
 from registry.core.refusals import Refusal
 from registry.models import SeenProof
 from training.core import pods
-from training.models import TrainingJob
+from training.models import Lora, TrainingJob
 from training.runners import NotWoken, Runner, by_pod, by_process, by_queue
-from training.services import drift, jobs, sealing
+from training.services import drift, jobs, probes, sealing, templates
+from training.services.engine import engine_open
 from training.worker import agent
 from training.worker.client import Unreachable
 
@@ -121,7 +122,28 @@ def seal_lora(job_id: str) -> str:
     if job is None:
         return "unknown"
     sealed = sealing.lora_seal(job=job)
-    return sealed.code if isinstance(sealed, Refusal) else sealed.pk
+    if isinstance(sealed, Refusal):
+        return sealed.code
+    _probe(sealed)
+    return sealed.pk
+
+
+def _probe(lora: Lora) -> None:
+    """Measure what it draws. What fails here is tried again by the sweep; nothing is delivered."""
+    opened = engine_open()
+    found = (
+        opened if isinstance(opened, Refusal) else probes.outputs_probe(lora=lora, engine=opened)
+    )
+    if isinstance(found, Refusal):
+        log.warning("outputs of %s not measured: %s %s", lora.pk, found.code, found.detail)
+
+
+@shared_task(name="training.probe_outputs", ignore_result=True)
+def probe_outputs(lora_id: str) -> None:
+    """Measure what a sealed LoRA draws, where that was not done at once."""
+    lora = Lora.objects.filter(pk=lora_id).first() if is_id(lora_id, "lor") else None
+    if lora is not None:
+        _probe(lora)
 
 
 @shared_task(name="training.sweep", ignore_result=True)
@@ -132,7 +154,11 @@ def sweep() -> dict[str, int]:
     # A proof older than this is refused by its time alone, so its id need not be remembered.
     forgotten = timezone.now() - timedelta(seconds=3 * dpop.MAX_SKEW_S)
     SeenProof.objects.filter(seen_at__lt=forgotten).delete()
+    outcomes["erased"] = templates.template_erase_sweep()
     for job in TrainingJob.objects.filter(state=TrainingJob.State.FINALISING):
         wake_sealer(job.pk)
+    unseen = Lora.objects.filter(state=Lora.State.SEALED, probe=None, job__grant__state="active")
+    for lora in unseen:
+        _send(probe_outputs, lora.pk)
     wake()
     return outcomes

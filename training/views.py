@@ -400,6 +400,7 @@ def _job(person: Person, row: TrainingJob) -> dict[str, Any]:
         "lora": lora,
         "deliveries": [_delivery(copy, holds=holds) for copy in copies],
         "outputs": _outputs(person, lora) if lora else None,
+        "probe": selectors.probe_view(lora) if lora else None,
         "show_samples": lora is not None and _may_see_samples(person, lora),
         "own": own,
     }

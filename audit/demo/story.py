@@ -267,6 +267,12 @@ class Story:
     def deliver(self) -> None:
         """One recipient's copy: marked, encrypted to their key, fetched by its link."""
         self.screen.stage(7)
+        seen = self._measured()
+        self.screen.say(
+            f"見本 {seen['samples']} 枚のうち顔あり {seen['faces']} 枚。"
+            f" {' '.join(item['ja'] for item in seen['findings'])}",
+            "samples measured before delivery: likeness, effect, leaks, resemblance to others",
+        )
         made = self.charlie.post(f"/api/v1/jobs/{self.job}/deliveries").yes()
         self.delivery = made["id"]
         self.screen.say(
@@ -293,6 +299,18 @@ class Story:
             f" → {receipts.shown(folder / 'samples.png')}",
             "pipe.load_lora_weights: all tensors loaded, the pictures change, unloading restores",
         )
+
+    def _measured(self) -> dict[str, Any]:
+        """What the samples showed; measured right after sealing, and nothing goes out before."""
+        deadline = time.monotonic() + JOB_LIMIT_S
+        while time.monotonic() < deadline:
+            seen: dict[str, Any] | None = self.charlie.get(f"/api/v1/jobs/{self.job}").yes()[
+                "probe"
+            ]
+            if seen is not None:
+                return dict(seen)
+            time.sleep(0.5)
+        raise Unexpected(f"the samples of {self.job} were not measured")
 
     # --- 9 ---------------------------------------------------------------------------------------
 

@@ -646,6 +646,24 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The picture is too small.",
         "Use the original photograph, above the minimum size.",
     ),
+    "probes_missing": (
+        "出力の測定(本人らしさ、ほかの登録者との類似)がまだ終わっていません。",
+        "測定はジョブの封印後に自動で始まります。数分待って開き直してください。",
+        "The outputs have not been measured yet (likeness, and likeness to others registered).",
+        "Measuring starts by itself after sealing. Wait a few minutes and open the page again.",
+    ),
+    "lookalike_hold": (
+        "見本が、この許諾に含まれない登録者に似ているため、納品を保留しています。",
+        "運営が見本を確認します。結果をお待ちください。",
+        "The samples look like somebody registered whom the licence does not name; on hold.",
+        "The operators look at the samples. Wait for their answer.",
+    ),
+    "samples_missing": (
+        "見本がないため、ほかの登録者に似ていないかを確かめられません。納品を保留しています。",
+        "見本を4枚以上作る設定で学習し直すか、運営の確認を待ってください。",
+        "There are no samples, so nobody knows whom it draws; on hold.",
+        "Train again with a recipe of four samples or more, or wait for the operators' answer.",
+    ),
     "output_unapproved": (
         "{ja}が出力をまだ承認していないため、納品できません。",
         "{ja}に見本を見て承認または差戻しをしてもらってください。",

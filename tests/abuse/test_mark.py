@@ -13,7 +13,7 @@ from audit.services import tracing
 from registry import selectors
 from registry.core.refusals import Refusal
 from tests import loras
-from tests.services.studio import Studio
+from tests.services.studio import Studio, lora_sealed
 from tests.services.test_audit_services import delivered, finished
 from tests.world import World
 from training.core import escrow, provenance, watermark, weights
@@ -54,7 +54,7 @@ def test_a15_a_lora_merged_with_others_and_compressed_is_found(studio: Studio) -
 
 def test_a35_a_leaked_copy_is_traced_to_the_one_who_was_given_it(studio: Studio) -> None:
     """A leaked LoRA: the recipient's mark tells this copy from every other copy."""
-    lora = sealing.lora_seal(job=finished(studio))
+    lora = lora_sealed(job=finished(studio))
     assert isinstance(lora, Lora), lora
     first, second = (
         delivery.delivery_make(lora=lora, recipient=studio.world.client) for _ in range(2)
@@ -110,6 +110,6 @@ def test_a45_a_master_with_a_name_in_a_tensor_is_never_sealed(
         return Weights({f"{name}.{k}": np.ones((8, 8), np.float32) for k in ("a", "b")})
 
     monkeypatch.setattr(loras, "lora", named)
-    refused = sealing.lora_seal(job=finished(studio))
+    refused = lora_sealed(job=finished(studio))
     assert isinstance(refused, Refusal), refused
     assert refused.code == "training_failed"

@@ -57,15 +57,15 @@ class Once:
     def _run(self) -> None:
         from django.db import connections  # noqa: PLC0415
 
+        from tests.services.studio import lora_sealed  # noqa: PLC0415
         from training.models import TrainingJob  # noqa: PLC0415
-        from training.services import sealing  # noqa: PLC0415
 
         try:
             self.outcome = self.studio.run(self._watch)
             self.ended = time.monotonic()
             if self.outcome.state == "finished":
                 job = TrainingJob.objects.get(pk=self.outcome.job_id)
-                self.lora = sealing.lora_seal(job=job)
+                self.lora = lora_sealed(job=job)
         finally:
             self._verified.set()
             connections.close_all()
@@ -129,7 +129,7 @@ def main() -> int:
         from django.test.utils import setup_test_environment  # noqa: PLC0415
 
         from registry.services import keyring  # noqa: PLC0415
-        from tests.services.studio import Studio  # noqa: PLC0415
+        from tests.services.studio import Studio  # noqa: PLC0415, lora_sealed
         from tests.trainer.people import BASE  # noqa: PLC0415
         from tests.world import make_world  # noqa: PLC0415
         from training import tasks  # noqa: PLC0415

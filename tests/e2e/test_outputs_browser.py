@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.test_pages_browser import Tab, browser, studio, tabs  # noqa: F401 - fixtures
+from tests.services.studio import lora_sealed
 from training.models import OutputDecision
-from training.services import sealing
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +32,7 @@ def test_alice_approves_the_outputs_with_her_passkey(
     tab.page.get_by_role("heading", name="わたしの電話").wait_for()
     tab.open(f"/jobs/{job.pk}")  # still waiting: nothing to approve
     assert studio.run().state == "finished"
-    assert not hasattr(sealing.lora_seal(job=job), "code")
+    assert not hasattr(lora_sealed(job=job), "code")
     tab.page.locator("[data-passkey=approve]").wait_for()
     tab.look("outputs")
     tab.page.click("[data-passkey=approve]")

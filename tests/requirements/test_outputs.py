@@ -16,11 +16,11 @@ from registry.core.refusals import Refusal
 from registry.log.models import Outbox
 from registry.models import Credential, Representation
 from registry.services import authority, keyring, parties
-from tests.services.studio import Studio
+from tests.services.studio import Studio, lora_sealed
 from tests.web.pages import as_
 from tests.world import ORIGIN, Human, World, human, log_types, organisation
 from training.models import Delivery, Lora, OutputDecision
-from training.services import delivery, outputs, sealing
+from training.services import delivery, outputs
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def lora(studio: Studio) -> Lora:
     job = studio.queued()
     outcome = studio.run()
     assert outcome.state == "finished", outcome
-    made = sealing.lora_seal(job=job)
+    made = lora_sealed(job=job)
     assert isinstance(made, Lora), made
     return made
 
@@ -119,7 +119,7 @@ def test_r15_without_the_duty_nobody_is_asked(studio: Studio) -> None:
     studio.request.save()
     job = studio.queued()
     assert studio.run().state == "finished"
-    lora = sealing.lora_seal(job=job)
+    lora = lora_sealed(job=job)
     assert isinstance(lora, Lora)
     assert outputs.missing(lora) == []
     assert isinstance(deliver(studio, lora), Delivery)

@@ -4,9 +4,11 @@ The engine is a stand-in that sees one face of one person in every picture; ever
 normalising, encryption, curation's decision, the grant, tokens, the worker API.
 """
 
+import dataclasses
 import functools
 import io
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -19,14 +21,15 @@ from django.conf import settings
 from django.test import Client as HttpClient
 from PIL import Image
 
+from registry.core import vault as vault_core
 from registry.models import Approval, Grant, TrainingRequest
-from registry.services import catalogue, keyring
+from registry.services import catalogue, keyring, vault
 from registry.services import rights as registry_rights
 from tests.world import World, free, sequence
 from training.core.curation import Profile
 from training.engines.base import Face, Scene
-from training.models import Dataset, Picture, Shoot, TrainingJob, Worker
-from training.services import curation, datasets, jobs, rights, workers
+from training.models import Dataset, Lora, OutputProbe, Picture, Shoot, TrainingJob, Worker
+from training.services import curation, datasets, jobs, probes, rights, sealing, workers
 from training.trainer.base.digest import base_digest
 from training.trainer.config import Recipe
 from training.worker import agent, keys
@@ -76,6 +79,60 @@ class StandIn:
         vector = np.zeros(128, np.float32)
         vector[0] = 1
         return [Face((left, top, right, bottom), 0.95, vector, points, 0)]
+
+
+def lora_sealed(job: TrainingJob) -> Any:
+    """Seal what a job made and measure what it draws, as the worker's side does after a run."""
+    made = sealing.lora_seal(job=job)
+    if isinstance(made, Lora):
+        probe = probes.outputs_probe(lora=made, engine=StandIn())
+        assert isinstance(probe, OutputProbe), probe
+    return made
+
+
+Colour = tuple[int, int, int]
+HER: Colour = (250, 0, 0)  # a sample that `Seer` takes for the first person …
+OTHER: Colour = (0, 0, 250)  # … for the second …
+STRANGER: Colour = (128, 128, 128)  # … for nobody known …
+NOBODY: Colour = (0, 250, 0)  # … and for no face at all.
+
+
+class Seer(StandIn):
+    """The same engine; in samples of one colour it sees whom the colour stands for.
+
+    In photographs it sees the person of `place`: 0 is alice, for whom `StandIn` takes everybody.
+    """
+
+    def __init__(self, place: int = 0) -> None:
+        self.place = place
+
+    def faces(self, rgb: Any, near: Any = None) -> list[Face]:
+        red, green, blue = (int(value) for value in rgb[0, 0])
+        colour = (red, green, blue)
+        plain = bool((rgb == rgb[0, 0]).all())
+        if plain and colour == NOBODY:
+            return []
+        (face,) = super().faces(rgb, near)
+        place = {HER: 0, OTHER: 1, STRANGER: 5}.get(colour, self.place) if plain else self.place
+        vector = np.zeros(128, np.float32)
+        vector[place] = 1
+        return [dataclasses.replace(face, embedding=vector)]
+
+
+def drawn(job: TrainingJob, colours: Sequence[Colour], context: str = "samples") -> bytes:
+    """A sealed sheet of samples, each of one colour, as a worker hands it in."""
+    side = int(job.request.recipe["resolution"])
+    cells = [np.full((side, side, 3), colour, np.uint8) for colour in colours]
+    rows = [cells[start : start + 4] for start in range(0, len(cells), 4)]
+    sheet = np.zeros((side * len(rows), side * 4, 3), np.uint8)
+    for y, row in enumerate(rows):
+        for x, cell in enumerate(row):
+            sheet[y * side : (y + 1) * side, x * side : (x + 1) * side] = cell
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG")
+    key = vault.dataset_key(request=job.request, dataset_id=job.dataset_id)
+    assert isinstance(key, bytes), key
+    return vault_core.seal(buffer.getvalue(), key, context=f"{context}/{job.pk}").data
 
 
 class Site(httpx.BaseTransport):

@@ -35,7 +35,7 @@ from registry.models import (
     Token,
 )
 from registry.services import approvals, grants, parties, requests, resume, vault
-from tests.services.studio import Studio
+from tests.services.studio import Studio, lora_sealed
 from tests.world import ORIGIN, World, guard, human, log_types, state
 from training.core import provenance, weights
 from training.models import Lora, TrainingJob
@@ -235,7 +235,7 @@ def test_a_withdrawal_while_the_lora_is_measured_leaves_nothing_sealed(studio, m
         approvals.approval_withdraw(person=studio.world.alice.person, grant=job.grant)
 
     monkeypatch.setattr(sealing, "_proven", measured)
-    assert sealing.lora_seal(job=job).code == "withdrawn"
+    assert lora_sealed(job=job).code == "withdrawn"
     assert not Lora.objects.exists()
     assert TrainingJob.objects.get().state == State.STOPPED
 
@@ -303,7 +303,7 @@ def test_a_delivery_link_is_not_kept_with_the_remembered_answer(studio, monkeypa
     studio.queued()
     assert studio.run().state == "finished"
     job = TrainingJob.objects.get()
-    assert isinstance(sealing.lora_seal(job=job), Lora)
+    assert isinstance(lora_sealed(job=job), Lora)
     charlie = client_of(studio.world.charlie, studio.world.studio)
     headers = {"Idempotency-Key": "once"}
     first = post(charlie, f"jobs/{job.pk}/deliveries", {}, **headers).json()

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -25,7 +26,13 @@ from registry.log.models import Entry, Outbox
 from registry.models import Grant
 from registry.services import approvals, keyring, parties, vault
 from tests import loras
-from tests.services.studio import Studio
+from tests.services.studio import (
+    HER,
+    Colour,
+    Studio,
+    drawn,
+    lora_sealed,
+)
 from tests.world import human
 from training.core import provenance, weights
 from training.models import Delivery, Lora, TrainingJob
@@ -38,7 +45,12 @@ def studio(live, tmp_path, settings) -> Studio:
     return Studio(live, tmp_path)
 
 
-def finished(studio: Studio, seed: int = 1) -> TrainingJob:
+def finished(
+    studio: Studio,
+    seed: int = 1,
+    samples: Sequence[Colour] = (HER,) * 4,
+    alone: Sequence[Colour] = (),
+) -> TrainingJob:
     """A run through the gate; the weights are synthetic, everything around them is real."""
     studio.queued()
     claim = jobs.job_claim(worker=studio.worker)
@@ -70,7 +82,13 @@ def finished(studio: Studio, seed: int = 1) -> TrainingJob:
     assert isinstance(key, bytes), key
     sealed = vault_core.seal(master, key, context=runs.master_context(job.pk))
     done = runs.run_finished(
-        worker=studio.worker, job=job, fence=job.fence, master=sealed.data, statement=signed
+        worker=studio.worker,
+        job=job,
+        fence=job.fence,
+        master=sealed.data,
+        statement=signed,
+        samples=drawn(job, samples) if samples else b"",
+        base_samples=drawn(job, alone, "base-samples") if alone else b"",
     )
     assert isinstance(done, TrainingJob), done
     return done
@@ -82,7 +100,7 @@ def evidence_claims(job: TrainingJob):
 
 def delivered(studio: Studio) -> tuple[Delivery, bytes]:
     """A delivery, and its file as the licensee holds it."""
-    lora = sealing.lora_seal(job=finished(studio))
+    lora = lora_sealed(job=finished(studio))
     assert isinstance(lora, Lora), lora
     made = delivery.delivery_make(lora=lora, recipient=studio.world.client)
     assert isinstance(made, Delivery), made

@@ -13,10 +13,10 @@ from django.core.management import call_command
 from registry.core.refusals import Refusal
 from registry.models import Token, TrainingRequest
 from registry.services import blocks
-from tests.services.studio import Studio
+from tests.services.studio import Studio, lora_sealed
 from tests.world import World, log_types
 from training.models import Delivery, Lora
-from training.services import delivery, sealing
+from training.services import delivery
 
 
 def block(organisation: Any) -> Any:
@@ -56,7 +56,7 @@ def test_nothing_is_delivered_to_it(
     studio = Studio(world, tmp_path)
     job = studio.queued()
     assert studio.run().state == "finished"
-    lora = sealing.lora_seal(job=job)
+    lora = lora_sealed(job=job)
     assert isinstance(lora, Lora)
     block(world.client)
     barred = Refusal("licensee_blocked", world.client.id)

@@ -6,9 +6,9 @@ from moto.server import ThreadedMotoServer
 
 from registry.core.refusals import Refusal
 from registry.local import bucket
-from tests.services.studio import Studio
+from tests.services.studio import Studio, lora_sealed
 from training.models import Lora
-from training.services import objects, sealing
+from training.services import objects
 
 DATA = bytes(range(256)) * 300
 NAME = "kyodaku-objects"
@@ -142,8 +142,8 @@ def test_a_finished_run_waits_for_a_store_that_is_away(
     here = settings.STORAGES
     settings.STORAGES = away
     with pytest.raises(objects.StoreUnreachable):
-        sealing.lora_seal(job=job)
+        lora_sealed(job=job)
     job.refresh_from_db()
     assert job.state == "finalising"
     settings.STORAGES = here
-    assert isinstance(sealing.lora_seal(job=job), Lora)
+    assert isinstance(lora_sealed(job=job), Lora)

@@ -56,7 +56,7 @@ from registry.services import (
     welfare,
 )
 from registry.services import people as careers
-from tests.services.studio import Studio
+from tests.services.studio import Studio, lora_sealed
 from tests.services.test_audit_services import finished
 from tests.web import pages
 from tests.world import JKT, ORIGIN, World, human, organisation
@@ -65,6 +65,7 @@ from training.models import (
     Delivery,
     Lora,
     OutputDecision,
+    OutputProbe,
     Picture,
     TrainingJob,
     Worker,
@@ -188,7 +189,7 @@ def whole_case(studio: Studio) -> Delivery:
         max_runs=3,
         terms=replace(terms, duties=(*terms.duties, outputs.DUTY)),
     )
-    lora = sealing.lora_seal(job=finished(studio))
+    lora = lora_sealed(job=finished(studio))
     assert isinstance(lora, Lora), lora
     for who, by in ((studio.world.alice, "talent"), (studio.world.bob, "agency_officer")):
         begun = outputs.approve_begin(lora=lora, person=who.person, by=by)
@@ -310,6 +311,10 @@ CASES: dict[tuple[str, str], tuple[type[models.Model], dict[str, Any]]] = {
     ("training_lora", "state"): (Lora, {"state": "frozen"}),
     ("training_lora", "sealed_event"): (Lora, {"sealed_event": "evt_0"}),
     ("training_lora", "frozen_event"): (Lora, {"frozen_event": "evt_0"}),
+    ("training_outputprobe", "report_digest"): (OutputProbe, {"report_digest": OTHER}),
+    ("training_outputprobe", "report"): (OutputProbe, {"report": {}}),
+    ("training_outputprobe", "held"): (OutputProbe, {"held": "lookalike_hold"}),
+    ("training_outputprobe", "decision"): (OutputProbe, {"decision": "released"}),
     ("training_outputdecision", "lora"): (OutputDecision, {"lora": "another"}),
     ("training_outputdecision", "person"): (OutputDecision, {"person": "another"}),
     ("training_outputdecision", "by"): (OutputDecision, {"by": "guardian"}),

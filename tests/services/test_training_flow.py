@@ -16,7 +16,7 @@ from registry.log.core.errors import VerificationError
 from registry.log.models import Entry, Outbox
 from registry.models import Grant
 from registry.services import approvals, keyring, tokens, vault
-from tests.services.studio import Studio, photograph
+from tests.services.studio import Studio, lora_sealed, photograph
 from tests.world import log_types
 from training.core import provenance, watermark, weights
 from training.core.curation import report_digest
@@ -59,9 +59,9 @@ def test_a_run_leads_to_a_delivery_that_can_be_traced(studio, monkeypatch):
     assert set(job.admission) == {"token", "status_list", "at"}
     assert JobPoint.objects.filter(job=job).exists()
 
-    lora = sealing.lora_seal(job=job)
+    lora = lora_sealed(job=job)
     assert isinstance(lora, Lora), lora
-    assert sealing.lora_seal(job=job).pk == lora.pk
+    assert lora_sealed(job=job).pk == lora.pk
     assert stored(job).state == State.DONE
 
     made = delivery.delivery_make(lora=lora, recipient=studio.world.client)
@@ -72,7 +72,8 @@ def test_a_run_leads_to_a_delivery_that_can_be_traced(studio, monkeypatch):
     types = log_types()
     for told in ("dataset.sealed", "run.queued", "run.admitted", "run.started", "run.finished"):
         assert types.count(told) == 1, told
-    assert types[-3:] == ["lora.sealed", "delivery.made", "delivery.fetched"]
+    assert types[-4:-2] == ["lora.sealed", "output.probed"]
+    assert types[-2:] == ["delivery.made", "delivery.fetched"]
 
 
 def check_delivered(studio: Studio, made: Delivery, data: bytes) -> None:
@@ -506,7 +507,7 @@ def test_a_waiting_job_of_a_withdrawn_grant_is_refused(studio):
 def lora(studio, monkeypatch) -> Lora:
     job = studio.queued()
     assert studio.run().state == "finished"
-    sealed = sealing.lora_seal(job=stored(job))
+    sealed = lora_sealed(job=stored(job))
     assert isinstance(sealed, Lora), sealed
     return sealed
 

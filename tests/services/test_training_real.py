@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from registry.services import approvals
-from tests.services.studio import Studio
+from tests.services.studio import Studio, lora_sealed
 from training.models import Lora, TrainingJob
-from training.services import sealing
 from training.trainer import config
 from training.trainer.base.digest import base_digest
 from training.worker import agent
@@ -44,7 +43,7 @@ def test_the_real_trainer_makes_a_lora_that_can_be_sealed(studio):
     assert outcome.state == "finished", (outcome, seen[-1:])
     assert studio.base.sha256 == base_digest(BASE)
     assert any(event["event"] == "sample" for event in seen)
-    lora = sealing.lora_seal(job=TrainingJob.objects.get(pk=job.pk))
+    lora = lora_sealed(job=TrainingJob.objects.get(pk=job.pk))
     assert isinstance(lora, Lora), lora
     assert lora.self_test["mode"] in ("open", "registry")
 

@@ -18,11 +18,16 @@ from registry.log.core import canonical, envelope
 from registry.models import Person
 from registry.services import vault
 from tests import loras
-from tests.services.studio import Studio
+from tests.services.studio import (
+    HER,
+    Studio,
+    drawn,
+    lora_sealed,
+)
 from tests.world import Human, sequence
 from training.core import provenance, weights
 from training.models import Delivery, Lora, TrainingJob
-from training.services import delivery, gate, jobs, runs, sealing
+from training.services import delivery, gate, jobs, runs
 
 
 def login(person: Person, *, language: str = "en", **options: Any) -> Client:
@@ -90,10 +95,15 @@ def finished(studio: Studio) -> Lora:
     assert isinstance(key, bytes)
     sealed = vault_core.seal(master, key, context=runs.master_context(job.pk))
     done = runs.run_finished(
-        worker=studio.worker, job=job, fence=job.fence, master=sealed.data, statement=signed
+        worker=studio.worker,
+        job=job,
+        fence=job.fence,
+        master=sealed.data,
+        statement=signed,
+        samples=drawn(job, (HER,) * 4),
     )
     assert isinstance(done, TrainingJob), done
-    lora = sealing.lora_seal(job=done)
+    lora = lora_sealed(job=done)
     assert isinstance(lora, Lora), lora
     return lora
 

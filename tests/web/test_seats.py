@@ -9,11 +9,11 @@ import pytest
 
 from registry.models import Lane, TrainingRequest
 from registry.services import keyring, parties
-from tests.services.studio import Studio
+from tests.services.studio import Studio, lora_sealed
 from tests.web.pages import as_
 from tests.world import Human, human, make_world
 from training.models import Delivery, Lora, TrainingJob
-from training.services import delivery, sealing
+from training.services import delivery
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def sealed_lora(studio: Studio) -> Lora:
     job = studio.queued()
     outcome = studio.run()
     assert outcome.state == "finished", outcome
-    made = sealing.lora_seal(job=job)
+    made = lora_sealed(job=job)
     assert isinstance(made, Lora), made
     return made
 

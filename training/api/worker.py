@@ -125,14 +125,14 @@ def lease(request: HttpRequest, worker: Worker, job_id: str) -> HttpResponse:
 
 @worker_only("POST")
 def result(request: HttpRequest, worker: Worker, job_id: str) -> HttpResponse:
-    """A finished run: 4 bytes of length, `{fence, statement, sample_bytes}`, the sealed master, the
-    sealed samples."""
+    """A finished run: 4 bytes of length, `{fence, statement, sample_bytes, base_sample_bytes}`, the
+    sealed master, the sealed samples, those of the base model alone."""
     job, parts = _held(worker, job_id), _result_parts(request.body)
     if job is None:
         return problem(request, _LOST)
     if parts is None:
         return problem(request, Refusal("malformed", "result"), status=400)
-    head, master, samples = parts
+    head, master, samples, base_samples = parts
     finished = runs.run_finished(
         worker=worker,
         job=job,
@@ -140,6 +140,7 @@ def result(request: HttpRequest, worker: Worker, job_id: str) -> HttpResponse:
         master=master,
         statement=head.get("statement", {}),
         samples=samples,
+        base_samples=base_samples,
     )
     if isinstance(finished, Refusal):
         return problem(request, finished)
@@ -189,7 +190,7 @@ def _body(request: HttpRequest) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _result_parts(body: bytes) -> tuple[dict[str, Any], bytes, bytes] | None:
+def _result_parts(body: bytes) -> tuple[dict[str, Any], bytes, bytes, bytes] | None:
     size = int.from_bytes(body[:4], "big")
     if len(body) < 4 or size > len(body) - 4:
         return None
@@ -199,10 +200,12 @@ def _result_parts(body: bytes) -> tuple[dict[str, Any], bytes, bytes] | None:
         return None
     if not isinstance(head, dict) or not isinstance(head.get("statement"), dict):
         return None
-    rest, samples = body[4 + size :], head.get("sample_bytes", 0)
-    if type(samples) is not int or not 0 <= samples < len(rest):
+    rest = body[4 + size :]
+    sizes = [head.get("sample_bytes", 0), head.get("base_sample_bytes", 0)]
+    if any(type(part) is not int or part < 0 for part in sizes) or sum(sizes) >= len(rest):
         return None
-    return head, rest[: len(rest) - samples], rest[len(rest) - samples :]
+    end = len(rest) - sizes[1]
+    return head, rest[: end - sizes[0]], rest[end - sizes[0] : end], rest[end:]
 
 
 def _fence(body: Mapping[str, Any]) -> int:

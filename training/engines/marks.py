@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.engines.base import Face, Rgb
+from training.engines.base import Face, Rgb, made_small
 
 SPOTS_SIDE: Final = 256
 Spots = npt.NDArray[np.uint8]
@@ -28,11 +28,13 @@ _ARCFACE = np.array(
 _MIDDLE = (_ARCFACE[:2].mean(axis=0) + _ARCFACE[3:].mean(axis=0)) / 2
 _FIVE = (_ARCFACE - _MIDDLE) * np.float32(100 / 35.2) + np.array([128, 132], np.float32)
 _SCALES = (1.6, 2.4, 3.4, 4.6)
+_DETAIL = 1.5  # a large face is averaged down to this many times the pixels it is laid in
 _UNIT = 4.0  # spots are kept in quarters of a 255th of the skin's brightness
 _DARKEST = 24.0
 # How far one person's spot moves between two pictures: a head turns, a smile pulls.
 _ROOM = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
 _CORNER = 20
+_HELD_SIDE = 640
 _HELD = ((5, 0.9), (-5, 0.8), (0, 0.65))
 # What is skin: of the cheeks' median lightness in Lab, and its distance in colour.
 _DARKER, _LIGHTER, _COLOUR = 0.5, 1.7, 22.0
@@ -55,7 +57,7 @@ def otherwise_held(rgb: Rgb, face: Face) -> Iterator[Rgb]:
     margin = max(right - left, bottom - top)
     rows = slice(max(int(top - margin), 0), max(int(bottom + margin), 1))
     columns = slice(max(int(left - margin), 0), max(int(right + margin), 1))
-    part = np.ascontiguousarray(rgb[rows, columns])
+    part = np.ascontiguousarray(made_small(rgb[rows, columns], _HELD_SIDE))
     size = part.shape[1], part.shape[0]
     for degrees, scale in _HELD:
         matrix = cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), degrees, scale)
@@ -91,16 +93,17 @@ def _laid(rgb: Rgb, face: Face) -> tuple[Rgb, npt.NDArray[np.float32]]:
     reach = 1.5 * SPOTS_SIDE / scale
     low = np.floor(points.mean(axis=0) - reach).clip(min=0).astype(int)
     high = np.ceil(points.mean(axis=0) + reach).clip(min=1).astype(int)
-    part = np.ascontiguousarray(rgb[low[1] : high[1], low[0] : high[0]])
-    if not part.size:
+    part = rgb[low[1] : high[1], low[0] : high[0]]
+    small = made_small(part, round(_DETAIL * scale * max(part.shape[:2]))) if part.size else part
+    if not small.size:
         return nothing, _FIVE
-    if scale < 0.5:
-        # Resampling by far without a blur would turn detail into spots that are not there.
-        part = np.asarray(cv2.GaussianBlur(part, (0, 0), 0.4 / scale))
+    ratio = np.array([small.shape[1] / part.shape[1], small.shape[0] / part.shape[0]])
     matrix[:, 2] += matrix[:, :2] @ low
+    points = (points - low) * ratio
+    matrix[:, :2] /= ratio
     size = (SPOTS_SIDE, SPOTS_SIDE)
-    laid = cv2.warpAffine(part, matrix, size, flags=cv2.INTER_CUBIC)
-    return np.asarray(laid), np.asarray((points - low) @ matrix[:, :2].T + matrix[:, 2])
+    laid = cv2.warpAffine(small, matrix, size, flags=cv2.INTER_CUBIC)
+    return np.asarray(laid), np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
 
 def _blobs(laid: Rgb) -> Spots:

@@ -25,8 +25,8 @@ from training.core.curation import Acceptance, Report
 from training.core.pictures import Picture as Plain
 from training.engines import survey as surveying
 from training.engines.base import FaceEngine
-from training.models import Dataset, Picture
-from training.services import rights
+from training.models import Dataset, Picture, ReferencePicture
+from training.services import rights, templates
 from training.services.datasets import dataset_manifest, opened, reference_context
 
 Progress = Callable[[int, int], None]
@@ -46,7 +46,7 @@ def dataset_survey(
     key = vault.dataset_key(request=dataset.request, dataset_id=dataset.id)
     if isinstance(key, Refusal):
         return key
-    people = _templates(dataset, key, engine)
+    people = templates_of(dataset, engine)
     if isinstance(people, Refusal):
         return people
     plain = _plain_pictures(dataset, rows, key)
@@ -81,10 +81,14 @@ class _Told:
             self.progress(done, total)
 
 
-def _templates(
-    dataset: Dataset, key: bytes, engine: FaceEngine
-) -> dict[str, surveying.Template] | Refusal:
-    """Each talent's references agree among themselves, and no two talents are one person."""
+def templates_of(dataset: Dataset, engine: FaceEngine) -> dict[str, surveying.Template] | Refusal:
+    """Each talent's template, made from her references and kept sealed.
+
+    The references agree among themselves, and no two talents are one person.
+    """
+    key = vault.dataset_key(request=dataset.request, dataset_id=dataset.pk)
+    if isinstance(key, Refusal):
+        return key
     found: dict[str, surveying.Template] = {}
     for talent in dataset.request.talents.order_by("pk"):
         template = _template(dataset, talent, key, engine)
@@ -97,18 +101,42 @@ def _templates(
 def _template(
     dataset: Dataset, talent: Talent, key: bytes, engine: FaceEngine
 ) -> surveying.Template | Refusal:
+    """The stored one, if this engine made it of these very references; else a new one."""
+    rows = list(dataset.references.filter(talent=talent))
+    stored = dataset.templates.filter(talent=talent).first()
+    if stored is not None:
+        known = templates.template_open(stored, engine)
+        if isinstance(known, surveying.Template) and _made_of(known, rows):
+            return known
     pictures = []
-    for row in dataset.references.filter(talent=talent):
+    for row in rows:
         data = opened(row.object_digest, key, context=reference_context(dataset))
         if isinstance(data, Refusal):
             return data
         pictures.append(_plain(data))
-    return surveying.enrol(pictures, engine)
+    made = surveying.enrol(pictures, engine)
+    if not isinstance(made, Refusal):
+        templates.template_keep(
+            dataset=dataset, talent=talent, template=made, key=key, engine=engine
+        )
+    return made
+
+
+def _made_of(template: surveying.Template, rows: Sequence[ReferencePicture]) -> bool:
+    return template.pictures == tuple(sorted(row.file_sha256 for row in rows))
 
 
 def _plain(data: bytes) -> Plain:
     """A reference as the engine takes it; its hashes play no part in a template."""
     return Plain(data, 0, 0, "", "", "", ())
+
+
+def dataset_pictures(dataset: Dataset) -> list[Plain] | Refusal:
+    """A data set's accepted pictures, opened in memory."""
+    key = vault.dataset_key(request=dataset.request, dataset_id=dataset.pk)
+    if isinstance(key, Refusal):
+        return key
+    return _plain_pictures(dataset, list(dataset.pictures.filter(accepted=True)), key)
 
 
 def _plain_pictures(dataset: Dataset, rows: Sequence[Picture], key: bytes) -> list[Plain] | Refusal:

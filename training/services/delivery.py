@@ -28,7 +28,7 @@ from registry.services import blocks, keyring
 from training.core import provenance, watermark, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
-from training.services import outputs
+from training.services import outputs, probes
 from training.services.faults import grant_code
 from training.services.objects import object_read, object_store
 from training.services.runs import statement_sha256
@@ -54,11 +54,11 @@ def delivery_make(
 ) -> Delivery | Refusal:
     """Make one recipient's copy. The returned row's `link` is the token of its link, shown once.
 
-    (1) the LoRA is not frozen, its grant holds, whoever must approve the outputs has, and the
-    recipient is the grant's licensee with a key; (2) a fresh artefact id is marked into the master
-    and read back from the very bytes that go out; (3) the header says what it is and names nobody;
-    (4) the statement is signed; (5) the file is encrypted with age; (6) row and `delivery.made`,
-    with the grant locked and looked at again.
+    (1) the LoRA is not frozen, its grant holds, its outputs were measured and nobody must look at
+    them first, whoever must approve them has, and the recipient is the licensee with a key; (2) a
+    fresh artefact id is marked into the master and read back from the very bytes that go out; (3)
+    the header says what it is and names nobody; (4) the statement is signed; (5) the file is
+    encrypted with age; (6) row and `delivery.made`, with the grant locked and looked at again.
     """
     at = at or timezone.now()
     # (1)
@@ -82,6 +82,9 @@ def _allowed(lora: Lora, recipient: Organisation, at: datetime) -> Refusal | Non
         return Refusal(code, lora.pk)
     if lora.state == Lora.State.FROZEN:
         return Refusal("frozen", lora.frozen_code)
+    unseen = probes.delivery_refusal(lora)
+    if unseen is not None:
+        return unseen
     unapproved = outputs.missing(lora)
     if unapproved:
         return unapproved[0]

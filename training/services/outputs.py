@@ -55,6 +55,11 @@ def samples_context(job_id: str) -> str:
     return f"samples/{job_id}"
 
 
+def base_samples_context(job_id: str) -> str:
+    """The same for what the base model draws alone."""
+    return f"base-samples/{job_id}"
+
+
 def voices(lora: Lora, *, at: datetime | None = None) -> list[Voice | Refusal]:
     """Who decides about the outputs today, or why nobody can; empty without the duty."""
     grant = lora.job.grant

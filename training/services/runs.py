@@ -45,12 +45,13 @@ def run_finished(
     master: bytes,
     statement: Mapping[str, Any],
     samples: bytes = b"",
+    base_samples: bytes = b"",
     at: datetime | None = None,
 ) -> TrainingJob | Refusal:
     """Take in a finished run: the sealed master and the statement that the worker signed.
 
-    `samples` is the sealed grid of sample pictures, by which outputs are approved; kept as it is,
-    opened only to be shown.
+    `samples` is the sealed grid of sample pictures, by which outputs are approved, `base_samples`
+    the same seeds drawn by the base model alone; kept as they are, opened to be shown and measured.
 
     (1) the worker still holds the job and it is in training; (2) neither token nor grant was ended;
     (3) the master opens under the data set's key and is a weights file; (4) the statement is signed
@@ -75,7 +76,9 @@ def run_finished(
             code = error.code if error.code in refusals.CODES else "malformed"
             return Refusal(code, f"{error.code}: {error.detail}")
         # (5)
-        return _finish(row, (master, samples), digest, _countersigned(statement, signed), at)
+        return _finish(
+            row, (master, samples, base_samples), digest, _countersigned(statement, signed), at
+        )
 
 
 def _held(worker: Worker, job: TrainingJob, fence: int, at: datetime) -> TrainingJob | Refusal:
@@ -147,12 +150,12 @@ def _countersigned(statement: Mapping[str, Any], payload: bytes) -> dict[str, An
 
 def _finish(
     job: TrainingJob,
-    made: tuple[bytes, bytes],
+    made: tuple[bytes, bytes, bytes],
     digest: str,
     statement: dict[str, Any],
     at: datetime,
 ) -> TrainingJob:
-    master, samples = made
+    master, samples, base_samples = made
     data = {
         "job_id": job.pk,
         "worker_id": job.worker_id,
@@ -167,6 +170,7 @@ def _finish(
         "tensor_sha256": digest,
         "run_statement": statement,
         "samples_object": object_store(samples) if samples else "",
+        "base_samples_object": object_store(base_samples) if base_samples else "",
     }
     job.save()
     return job

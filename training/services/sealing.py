@@ -124,6 +124,7 @@ def _seal(job: TrainingJob, proof: watermark.Proof, sketch: bytes, at: datetime)
             tensor_sha256=result["tensor_sha256"],
             run_statement=result["run_statement"],
             samples_object=result.get("samples_object", ""),
+            base_samples_object=result.get("base_samples_object", ""),
             sketch=sketch,
             watermark_profile=watermark.PROFILE,
             self_test=_shown(proof),

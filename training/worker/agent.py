@@ -371,17 +371,23 @@ class _Run:
         statement = envelope.sign(provenance.PAYLOAD_TYPE, payload, [self.own.signer])
         sealed = vault.seal(master, key, context=f"master/{self.job.job_id}").data
         refusal = self.client.result(
-            self.job.job_id, self.job.fence, sealed, statement, samples=self._samples(key)
+            self.job.job_id,
+            self.job.fence,
+            sealed,
+            statement,
+            samples=self._samples(key, "end", "samples"),
+            base_samples=self._samples(key, "start", "base-samples"),
         )
         if refusal is not None:
             raise _Ended("stopped", refusal)
 
-    def _samples(self, key: bytes) -> bytes:
-        """The last grid of samples, sealed: people decide by it, and a withdrawal shreds it."""
-        grid = self.folder / "out" / "sample-end.png"
+    def _samples(self, key: bytes, stage: str, context: str) -> bytes:
+        """A grid of samples, sealed: people decide by the last one, measures compare it with the
+        first, which the untrained adapter leaves to the base model. A withdrawal shreds both."""
+        grid = self.folder / "out" / f"sample-{stage}.png"
         if not grid.is_file():
             return b""
-        return vault.seal(grid.read_bytes(), key, context=f"samples/{self.job.job_id}").data
+        return vault.seal(grid.read_bytes(), key, context=f"{context}/{self.job.job_id}").data
 
     def _last_renewal(self) -> None:
         """The rest of the loss curve goes out, and a stop that came with the last step comes in."""

@@ -155,14 +155,17 @@ class Client:
         statement: Mapping[str, Any],
         *,
         samples: bytes = b"",
+        base_samples: bytes = b"",
     ) -> Refusal | None:
         """Hand in a finished run: the head's length, the head, the sealed master, the samples.
 
-        `samples` is the sealed grid of sample pictures, empty when the recipe makes none.
+        `samples` is the sealed grid of sample pictures, `base_samples` what the base model alone
+        draws; empty when the recipe makes none.
         """
-        told = {"fence": fence, "statement": statement, "sample_bytes": len(samples)}
+        sizes = {"sample_bytes": len(samples), "base_sample_bytes": len(base_samples)}
+        told = {"fence": fence, "statement": statement, **sizes}
         head = json.dumps(told).encode()
-        body = len(head).to_bytes(4, "big") + head + master + samples
+        body = len(head).to_bytes(4, "big") + head + master + samples + base_samples
         answer = self._send("POST", f"/jobs/{job_id}/result", body, "application/octet-stream")
         return answer if isinstance(answer, Refusal) else None
 
