@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-import numpy as np
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.core import lineage
 from audit.models import TraceFound
+from audit.services import registered
 from registry.core.refusals import Refusal
 from registry.log import append
 from registry.log.core.errors import VerificationError
 from registry.models import Person
-from training.core import escrow, fingerprint, watermark, weights
+from training.core import escrow, fingerprint, watermark, watermark_code, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
 from training.services.faults import grant_code
@@ -128,10 +128,12 @@ def _by_tensors(digest: str) -> Trace | None:
 
 def _by_watermark(read: Weights) -> Trace | None:
     key = watermark_key()
-    return _named_by(watermark.search(watermark.read(read, key), key, _artefacts(), fpr=FPR))
+    return _named_by(
+        watermark.search(watermark.read(read, key), key, registered.book(key), fpr=FPR)
+    )
 
 
-def _named_by(hits: Sequence[watermark.Hit]) -> Trace | None:
+def _named_by(hits: Sequence[watermark_code.Hit]) -> Trace | None:
     found = [_deliveries().get(artefact_id=_number(hit.artefact_id)) for hit in hits]
     if not found:
         return None
@@ -139,37 +141,34 @@ def _named_by(hits: Sequence[watermark.Hit]) -> Trace | None:
 
 
 def _by_kin(read: Weights) -> Trace | None:
-    rows = list(_loras().order_by("pk"))
-    if not rows or not weights.adapters(read):
+    if not weights.adapters(read):
         return None
-    known = np.stack([fingerprint.unpack(bytes(row.sketch)) for row in rows])
-    sketch = fingerprint.sketch(read, lineage_key())
-    near = fingerprint.nearest(sketch, known, MAX_MASTERS)
-    found = _by_escrow(read, [rows[row] for row, _ in near])  # (5)
-    row, cosine = near[0]
-    return found or (
-        Trace("lineage", "possible", rows[row], None) if _near(cosine) else None
-    )  # (6)
+    near = registered.nearest(fingerprint.sketch(read, lineage_key()), MAX_MASTERS)
+    if not near:
+        return None
+    kin = _loras().in_bulk([pk for pk, _ in near])
+    found = _by_escrow(read, [kin[pk] for pk, _ in near])  # (5)
+    pk, cosine = near[0]
+    return found or (Trace("lineage", "possible", kin[pk], None) if _near(cosine) else None)  # (6)
 
 
 def _by_escrow(read: Weights, loras: Sequence[Lora]) -> Trace | None:
     """After a withdrawal the master cannot be opened any more: the mark is then read without it."""
-    key, ids = watermark_key(), _artefacts()
+    key = watermark_key()
+    ids = registered.book(key)
     for lora in loras:
         master = lora_master(lora)
         if isinstance(master, Refusal):
             continue
         reading = escrow.read_beside(read, master, key)
-        own = [_artefact(n) for n in lora.deliveries.values_list("artefact_id", flat=True)]
+        own = [
+            registered.artefact(n) for n in lora.deliveries.values_list("artefact_id", flat=True)
+        ]
         share = FPR / MAX_MASTERS
         found = _named_by(escrow.search_beside(reading, key, ids, own, fpr=share))
         if found is not None:
             return found
     return None
-
-
-def _artefacts() -> list[bytes]:
-    return [_artefact(n) for n in Delivery.objects.values_list("artefact_id", flat=True)]
 
 
 def _near(cosine: float) -> bool:
@@ -182,10 +181,6 @@ def _deliveries() -> QuerySet[Delivery]:
 
 def _loras() -> QuerySet[Lora]:
     return Lora.objects.select_related("job__grant", "job__request")
-
-
-def _artefact(number: int) -> bytes:
-    return number.to_bytes(watermark.ID_BYTES, "big")
 
 
 def _number(artefact: bytes) -> int:

@@ -17,7 +17,8 @@ from tests import loras
 from tests.bench.report import QUICK, at_least, at_most, report, say
 from tests.loras import lora
 from training.core.escrow import read_beside, search_beside
-from training.core.watermark import VIEWS, Key, Reading, codebook, embed, read, search, threshold
+from training.core.watermark import Reading, embed, read, search, threshold
+from training.core.watermark_code import VIEWS, Key, codebook
 from training.core.weights import Weights
 
 KEY = Key("bench", bytes(range(32)))

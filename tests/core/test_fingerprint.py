@@ -15,13 +15,14 @@ from training.core.fingerprint import (
     ALARM,
     LENGTH,
     FingerprintError,
+    Sketches,
     cosine,
-    nearest,
     pack,
     sketch,
     unpack,
 )
-from training.core.watermark import Key, embed
+from training.core.watermark import embed
+from training.core.watermark_code import Key
 from training.core.weights import Float32, Weights, half, strip, to_kohya
 
 KEY = Key("lineage", b"alice's registry keeps this one.")
@@ -86,10 +87,31 @@ def test_another_key_sees_nothing(original: Weights, known: Float32) -> None:
 
 
 def test_the_nearest_row_is_the_relative(original: Weights) -> None:
-    rows = np.stack([sketch(lora(MODULES, 16, seed), KEY) for seed in (1, 2, 7, 3)])
-    best, score = nearest(sketch(loras.scaled(original, -0.5), KEY), rows, 1)[0]
-    assert best == 2
+    rows = {str(seed): sketch(lora(MODULES, 16, seed), KEY) for seed in (1, 2, 7, 3)}
+    known = Sketches()
+    known.add(rows.items())
+    query = sketch(loras.scaled(original, -0.5), KEY)
+    best, score = known.nearest(query, 1)[0]
+    assert best == "7"
     assert score < -0.9
+    assert {name for name, _ in known.nearest(query)} == set(rows)
+
+
+@given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 12), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_sketches_are_kept_once_and_found_like_by_sorting(
+    names: list[int], count: int, seed: int
+) -> None:
+    """However they came in, in however many parts."""
+    dice = np.random.default_rng(seed)
+    vectors = {str(n): dice.standard_normal(LENGTH, np.float32) for n in range(31)}
+    known = Sketches()
+    for name in map(str, names):
+        known.add([(name, vectors[name]), (name, vectors[name])])
+    query = dice.standard_normal(LENGTH, np.float32)
+    right = sorted({str(n) for n in names}, key=lambda name: -abs(vectors[name] @ query))
+    assert len(known) == len(right)
+    assert [name for name, _ in known.nearest(query, count)] == right[:count]
 
 
 def test_a_file_without_modules_has_no_sketch() -> None:

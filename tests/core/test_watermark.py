@@ -6,6 +6,7 @@ import hmac
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,24 +15,21 @@ from hypothesis import strategies as st
 
 from tests import loras
 from tests.loras import lora
-from training.core import watermark
+from training.core import watermark, watermark_code
 from training.core.watermark import (
-    CODED,
     OPEN_THRESHOLD,
-    Key,
     WatermarkError,
     chips,
     choose_eps,
     claim,
-    codebook,
     embed,
-    payload,
     probes,
     read,
     search,
     threshold,
     verify_embedding,
 )
+from training.core.watermark_code import CODED, VIEWS, Codebook, Key, codebook, payload
 from training.core.weights import (
     Float32,
     Weights,
@@ -343,10 +341,12 @@ def test_a_right_tag_below_the_threshold_is_not_believed(
 
 
 def test_a_wrong_tag_above_the_threshold_is_not_believed(tiny: Case) -> None:
-    true_payload = watermark.payload
+    true_payload = watermark_code.payload
     forged = pytest.MonkeyPatch()
     with forged.context() as patch:
-        patch.setattr(watermark, "payload", lambda key, ident: true_payload(key, ident)[:6] + b"!!")
+        patch.setattr(
+            watermark_code, "payload", lambda key, ident: true_payload(key, ident)[:6] + b"!!"
+        )
         marked = embed(tiny.master, KEY, ID, 0.05)
     reading = read(marked, KEY)
     assert reading.t > OPEN_THRESHOLD
@@ -433,7 +433,7 @@ def test_order_two_decoding_corrects_many_wrong_signs(ident: bytes, wrong: int, 
     soft = codebook(KEY, [ident])[0] * (0.5 + generator.random(CODED))
     flips = generator.permutation(CODED)[:wrong]
     soft[flips] *= -0.2
-    hit, word = watermark._ordered_statistics(soft, KEY, 0.0, 1)
+    hit, word = watermark_code.ordered_statistics(soft, KEY, 0.0, 1)
     assert word == payload(KEY, ident)
     assert hit.t == pytest.approx(float(codebook(KEY, [ident])[0] @ soft))
 
@@ -443,7 +443,7 @@ def test_decoding_finds_the_best_word_when_pairs_of_basis_signs_are_wrong() -> N
     word = codebook(KEY, [ID])[0].astype(float)
     soft = word * np.linspace(1.0, 1.01, CODED)
     soft[[3, 200]] *= -2
-    assert watermark._ordered_statistics(soft, KEY, 0.0, 1)[1] == payload(KEY, ID)
+    assert watermark_code.ordered_statistics(soft, KEY, 0.0, 1)[1] == payload(KEY, ID)
 
 
 def test_probes_depend_on_seed_shape_and_count_alone() -> None:
@@ -536,3 +536,44 @@ def test_factors_that_form_no_product_are_refused_by_the_reader() -> None:
     del tensors["a.lora_B.weight"]
     with pytest.raises(WeightsError, match="unpaired_factor"):
         read(Weights(tensors), KEY)
+
+
+# --- many ids -------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_a_book_finds_what_a_product_with_every_codeword_finds(
+    seed: int, count: int, parts: int
+) -> None:
+    """However the ids came in, twice or in parts."""
+    dice = np.random.default_rng(seed)
+    ids = [dice.bytes(6) for _ in range(count)]
+    book = Codebook(KEY)
+    for part in range(parts):
+        book.add(ids[part::parts])
+    book.add(ids)
+    assert len(book) == len(set(ids))
+    soft = dice.standard_normal((CODED, len(VIEWS)))
+    scores = codebook(KEY, ids) @ soft
+    hit = book.best(soft)
+    assert hit.t == pytest.approx(float(np.abs(scores).max()))
+    row, view = np.unravel_index(int(np.abs(scores).argmax()), scores.shape)
+    assert (hit.artefact_id, hit.view) == (ids[int(row)], VIEWS[int(view)])
+    assert hit.sign == (1 if scores[row, view] > 0 else -1)
+
+
+def test_a_book_larger_than_one_slice_is_searched_to_its_end(monkeypatch: Any) -> None:
+    monkeypatch.setattr(watermark_code, "_SLICE", 16)
+    dice = np.random.default_rng(3)
+    ids = [dice.bytes(6) for _ in range(16 * 3 + 1)]
+    book = Codebook(KEY, ids)
+    for place in (0, 15, 16, 48):
+        word = codebook(KEY, [ids[place]])[0].astype(float)
+        assert book.best(np.repeat(word[:, None], len(VIEWS), axis=1)).artefact_id == ids[place]
+
+
+def test_a_book_of_another_key_is_refused(tiny: Case) -> None:
+    with pytest.raises(ValueError, match="another epoch"):
+        search(read(tiny.marked, KEY), KEY, Codebook(Key("2", bytes(32)), [ID]))
+    assert search(read(tiny.marked, KEY), KEY, Codebook(KEY)) == []

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.core.watermark import Hit, Key, Reading, Shape, read_modules, search
+from training.core.watermark import Reading, Shape, read_modules, search
+from training.core.watermark_code import Codebook, Hit, Key
 from training.core.weights import Float32, Module, Weights, adapters
 
 
@@ -30,7 +31,7 @@ def read_beside(weights: Weights, master: Weights, key: Key) -> Reading:
 
 
 def search_beside(
-    reading: Reading, key: Key, ids: Sequence[bytes], own: Sequence[bytes], *, fpr: float
+    reading: Reading, key: Key, ids: Sequence[bytes] | Codebook, own: Sequence[bytes], *, fpr: float
 ) -> list[Hit]:
     """The ids in a reading made beside a master, wrongly at a rate of at most `fpr`.
 

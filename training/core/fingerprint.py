@@ -14,12 +14,15 @@ an inquiry and proves nothing by itself; the mark or the escrowed master does th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from registry.log.core.errors import VerificationError
-from training.core.watermark import VIEWS, Key, Shape, probes, responses, spectra
+from training.core.watermark import Shape, probes, responses, spectra
+from training.core.watermark_code import VIEWS, Key
 from training.core.weights import Float32, Weights, adapters
 
 LENGTH: Final = 768
@@ -27,6 +30,7 @@ VIEW: Final = 0.5
 # 10^6 strangers reach about 4.9 standard deviations by chance: 0.18 at this length. Small adapters
 # scatter more.
 ALARM: Final = 0.30
+_BLOCKS: Final = 256
 _FORMAT: Final = b"KYFP1\0"
 
 
@@ -64,11 +68,44 @@ def cosine(a: Float32, b: Float32) -> float:
     return float(np.clip(np.dot(a.astype(np.float64), b.astype(np.float64)), -1, 1))
 
 
-def nearest(query: Float32, known: Float32, count: int = 10) -> list[tuple[int, float]]:
-    """(row, cosine) of the rows of `known` (K, 768) nearest to `query` by |cosine|."""
-    scores = known @ query
-    order = np.argsort(-np.abs(scores))[:count]
-    return [(int(row), float(scores[row])) for row in order]
+def _largest(values: Float32, count: int) -> npt.NDArray[np.intp]:
+    """The places of the largest values, in falling order, without sorting the rest."""
+    count = min(count, len(values))
+    some = np.argpartition(-values, count - 1)[:count] if count else np.zeros(0, np.intp)
+    return np.asarray(some[np.argsort(-values[some], kind="stable")])
+
+
+class Sketches:
+    """Registered sketches under their names, 3 kB each, ready to be compared. It only grows.
+
+    Every one is looked at: a million take a tenth of a second, which no index needs to beat.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._known: set[str] = set()
+        self._blocks: list[Float32] = []
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, rows: Iterable[tuple[str, Float32]]) -> None:
+        """Take in named sketches; names that are known already change nothing."""
+        new = {name: vector for name, vector in rows if name not in self._known}
+        if not new:
+            return
+        self._names += new
+        self._known.update(new)
+        self._blocks.append(np.stack(list(new.values())).astype(np.float32))
+        if len(self._blocks) > _BLOCKS:  # one at a time would leave a million of them
+            self._blocks = [np.concatenate(self._blocks)]
+
+    def nearest(self, query: Float32, count: int = 10) -> list[tuple[str, float]]:
+        """(name, cosine) of the sketches nearest to `query` by |cosine|, the nearest first."""
+        if not self._blocks:
+            return []
+        scores = np.concatenate([block @ query for block in self._blocks])
+        return [(self._names[row], float(scores[row])) for row in _largest(np.abs(scores), count)]
 
 
 def pack(vector: Float32) -> bytes:

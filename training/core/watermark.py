@@ -15,7 +15,6 @@ Not for DoRA, LoHa, LoKr or OFT: those are not a product of two matrices, and `e
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,27 +25,32 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.log.core.errors import VerificationError
+from training.core.watermark_code import (
+    CODED,
+    ID_BYTES,
+    SIGNS,
+    VIEWS,
+    Codebook,
+    Codeword,
+    Float64,
+    Hit,
+    Key,
+    Signs,
+    codebook,
+    decode,
+    keyed_bits,
+)
 from training.core.weights import Float32, Module, Weights, adapters, half, replace_factors, strip
 
-Float64: TypeAlias = npt.NDArray[np.float64]
-Signs: TypeAlias = npt.NDArray[np.float32]
-Codeword: TypeAlias = npt.NDArray[np.int8]
 Shape: TypeAlias = tuple[int, int]
 
 # The names of the algorithm with all its constants: a change of any of them is a new profile.
 PROFILE: Final = "kyodaku-wm-1"
-CODED: Final = 256  # N: coded signs
-ID_BYTES: Final = 6
-TAG_BYTES: Final = 2
-PAYLOAD_BITS: Final = 8 * (ID_BYTES + TAG_BYTES)
-VIEWS: Final = (0.0, 0.5, 1.0)  # powers of the spectrum: flat, root, as received
-SIGNS: Final = 2  # a file used at negative strength flips every sign
 EMBED_POWER: Final = 0.5
 MIN_DIMENSION: Final = 8  # a side shorter than this has no room for a probe
 RANK_FLOOR: Final = 1e-3  # singular values below this share of the first are rounding
 DEFAULT_FPR: Final = 1e-9
 DEFAULT_CANDIDATES: Final = 1_000_000
-_CONTEXT: Final = b"kyodaku/watermark/v1\0"
 
 # Fused query/key/value rows of Flux (kohya and BFL layouts): the diffusers layout holds the blocks
 # apart.
@@ -59,28 +63,6 @@ _OTHER_KINDS: Final = (".dora_scale", ".lora_magnitude_vector", ".lora_mid.weigh
 
 class WatermarkError(VerificationError):
     """Not markable or not read back: no_modules, unsupported_kind, unreadable, wrong_id."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """One epoch's secret. Everything (probes, code, tags) derives from it with a context of its
-    own.
-
-    Rotate well before 10^5 delivered files of one epoch: averages over more begin to show the
-    probes.
-    """
-
-    epoch: str
-    secret: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if len(self.secret) < 32:
-            raise ValueError("a watermark key needs 32 bytes or more")
-
-    def derive(self, purpose: str) -> bytes:
-        """32 bytes for one purpose: HMAC-SHA-256(secret, context || epoch || 0 || purpose)."""
-        label = _CONTEXT + self.epoch.encode() + b"\0" + purpose.encode()
-        return hmac.digest(self.secret, label, "sha256")
 
 
 # --- the space: spectra of the received modules ---------------------------------------------------
@@ -176,7 +158,7 @@ def probes(seed: bytes, shape: Shape, count: int) -> tuple[Signs, Signs]:
     """
     m, n = shape
     label = f"{m}/{n}/{count}".encode()
-    bits = _bits(hmac.digest(seed, label, "sha256"), count * (m + n))
+    bits = keyed_bits(hmac.digest(seed, label, "sha256"), count * (m + n))
     signs = bits.astype(np.float32)
     signs *= -2
     signs += 1
@@ -210,39 +192,6 @@ def _view_weights(spectrum: Spectrum, rows: slice) -> Float32:
     share = np.square(spectrum.left[:, rows]).sum(axis=1)[:, :, None]
     norm = np.sqrt((np.square(powered) * share).sum(axis=1, keepdims=True))
     return _over(powered, norm).astype(np.float32)
-
-
-def _bits(seed: bytes, count: int) -> npt.NDArray[np.uint8]:
-    data = hashlib.shake_256(seed).digest(-(-count // 8))
-    return np.unpackbits(np.frombuffer(data, np.uint8))[:count]
-
-
-# --- the code -------------------------------------------------------------------------------------
-
-
-def payload(key: Key, artefact_id: bytes) -> bytes:
-    """The 8 bytes that are marked: the 48-bit artefact id, then a 16-bit keyed tag.
-
-    One random id per delivered file, never one per licensee: equal ids in many files would show the
-    pattern.
-    """
-    if len(artefact_id) != ID_BYTES:
-        raise ValueError("an artefact id has 6 bytes")
-    return artefact_id + hmac.digest(key.derive("tag"), artefact_id, "sha256")[:TAG_BYTES]
-
-
-def codebook(key: Key, ids: Sequence[bytes]) -> npt.NDArray[np.int8]:
-    """The +-1 codeword of every id, (len(ids), 256): a keyed random linear code."""
-    blob = b"".join(payload(key, artefact_id) for artefact_id in ids)
-    bits = np.unpackbits(np.frombuffer(blob, np.uint8)).reshape(len(ids), PAYLOAD_BITS)
-    # Sums of at most 64 bits are exact in float32, and BLAS has no integer product.
-    parity = (bits.astype(np.float32) @ _generator(key).astype(np.float32)).astype(np.int8) & 1
-    return (1 - 2 * parity).astype(np.int8)
-
-
-def _generator(key: Key) -> npt.NDArray[np.uint8]:
-    """(64, 256) over GF(2)."""
-    return _bits(key.derive("code"), PAYLOAD_BITS * CODED).reshape(PAYLOAD_BITS, CODED)
 
 
 def _code_index(key: Key, shape: Shape) -> npt.NDArray[np.intp]:
@@ -420,16 +369,6 @@ OPEN_THRESHOLD: Final = threshold(DEFAULT_FPR, 2.0 ** (8 * ID_BYTES))
 
 
 @dataclass(frozen=True)
-class Hit:
-    """One id found, with its t, the view (power of the spectrum) and the sign it was found in."""
-
-    artefact_id: bytes
-    t: float
-    view: float
-    sign: int
-
-
-@dataclass(frozen=True)
 class Reading:
     """What one key sees in one file. `open_hit` is set when the payload decodes without a registry.
 
@@ -478,7 +417,7 @@ def read_modules(modules: Sequence[Module], key: Key) -> Reading:
     values, indices = _measure(spectra(modules), key)
     if not values:
         return Reading(key.epoch, 0, {}, {})
-    best, valid = _decode(_soft(values, indices), key)
+    best, valid = decode(_soft(values, indices), key, OPEN_THRESHOLD)
     found = best if valid and best.t >= OPEN_THRESHOLD else None
     return Reading(key.epoch, len(modules), values, indices, best.t, found)
 
@@ -520,69 +459,16 @@ def _soft(
     return np.divide(soft, norm, out=np.zeros_like(soft), where=norm > 0)
 
 
-# --- decoding without a registry ------------------------------------------------------------------
-
-
-def _decode(soft: Float64, key: Key) -> tuple[Hit, bool]:
-    """The best codeword over views and signs with a right tag; failing that, the best of all."""
-    tries = [
-        _ordered_statistics(sign * soft[:, index], key, view, sign)
-        for index, view in enumerate(VIEWS)
-        for sign in (1, -1)
-    ]
-    hits = [(hit, hmac.compare_digest(payload(key, hit.artefact_id), word)) for hit, word in tries]
-    return max(hits, key=lambda pair: (pair[1] and pair[0].t >= OPEN_THRESHOLD, pair[0].t))
-
-
-def _ordered_statistics(y: Float64, key: Key, view: float, sign: int) -> tuple[Hit, bytes]:
-    """Order-2 ordered statistics decoding (Fossorier and Lin 1995) of the [256, 64] code.
-
-    Re-encodes from the 64 most reliable independent positions, with up to two of them flipped. The
-    correlation of every flip pair is one 64 x 64 product: flipping rows i and j multiplies the
-    codeword by their +-1 forms.
-    """
-    systematic, transform, pivots = _reduce(_generator(key), np.argsort(-np.abs(y)))
-    hard = (y[pivots] < 0).astype(np.uint8)
-    word = (hard @ systematic) & 1
-    aligned = y * (1.0 - 2.0 * word)
-    rows = 1.0 - 2.0 * np.vstack([np.zeros((1, CODED), np.uint8), systematic])
-    scores = (rows * aligned) @ rows.T
-    # The diagonal is "flip the same row twice": the plain word again, already at (0, 0).
-    i, j = np.unravel_index(int(np.argmax(scores)), scores.shape)
-    for flip in {int(i), int(j)} - {0} if i != j else set():
-        hard[flip - 1] ^= 1
-    data = np.packbits((hard @ transform) & 1).tobytes()
-    return Hit(data[:ID_BYTES], float(scores[i, j]), view, sign), data
-
-
-def _reduce(
-    generator: npt.NDArray[np.uint8], order: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], list[int]]:
-    """Gauss-Jordan over GF(2), pivots in `order`: systematic = transform @ generator."""
-    size = len(generator)
-    work = np.hstack([generator, np.eye(size, dtype=np.uint8)])
-    pivots: list[int] = []
-    for column in order.tolist():
-        row = len(pivots)
-        if row == size:
-            break
-        below = np.flatnonzero(work[row:, column])
-        if not below.size:
-            continue
-        swap = row + int(below[0])
-        work[[row, swap]] = work[[swap, row]]
-        others = np.flatnonzero(work[:, column])
-        others = others[others != row]
-        work[others] ^= work[row]
-        pivots.append(column)
-    return work[:, :CODED], work[:, CODED:], pivots
-
-
 # --- search among registered ids ------------------------------------------------------------------
 
 
 def search(
-    reading: Reading, key: Key, ids: Sequence[bytes], *, fpr: float = DEFAULT_FPR, limit: int = 16
+    reading: Reading,
+    key: Key,
+    ids: Sequence[bytes] | Codebook,
+    *,
+    fpr: float = DEFAULT_FPR,
+    limit: int = 16,
 ) -> list[Hit]:
     """The registered ids in a file, strongest first, none named above a false positive rate of
     `fpr`.
@@ -593,25 +479,22 @@ def search(
     same threshold on what is left. A mark of this key whose id is not among `ids` (a row lost with
     a database) is decoded and peeled like the others, and names nobody.
     """
-    if not ids or not reading.chips:
+    book = ids if isinstance(ids, Codebook) else Codebook(key, ids)
+    if not len(book) or not reading.chips:
         return []
-    if reading.key_epoch != key.epoch:
+    if not reading.key_epoch == book.key.epoch == key.epoch:
         raise ValueError("this reading was made with the key of another epoch")
-    tau = threshold(fpr, len(ids))
-    book = codebook(key, ids)
+    tau = threshold(fpr, len(book))
     words: list[Codeword] = []
     taken: set[bytes] = set()
     hits: list[Hit] = []
     while len(hits) < limit and len(words) < 2 * limit:
         soft = _soft(_peeled(reading, words), reading.indices)
-        scores = _scores(book, soft)
-        index, view = np.unravel_index(int(np.argmax(np.abs(scores))), scores.shape)
-        t = float(scores[index, view])
-        if abs(t) < tau:
+        hit = book.best(soft)
+        if hit.t < tau:
             break
-        hit = Hit(ids[int(index)], abs(t), VIEWS[int(view)], 1 if t > 0 else -1)
         # A mark that no row knows would be taken for its nearest neighbours in the code.
-        word, valid = _decode(soft, key)
+        word, valid = decode(soft, key, OPEN_THRESHOLD)
         known = not (valid and word.t > hit.t and word.artefact_id != hit.artefact_id)
         found = hit if known else word
         if found.artefact_id in taken:
@@ -630,13 +513,6 @@ def claim(reading: Reading, key: Key, artefact_id: bytes) -> Hit:
     scores = (codebook(key, [artefact_id]) @ reading.soft())[0]
     view = int(np.argmax(np.abs(scores)))
     return Hit(artefact_id, float(abs(scores[view])), VIEWS[view], 1 if scores[view] > 0 else -1)
-
-
-def _scores(book: npt.NDArray[np.int8], soft: Float64) -> Float32:
-    """(ids, views), a slice of the code book at a time to keep the float copy small."""
-    narrow = soft.astype(np.float32)
-    step = 1 << 16
-    return np.concatenate([book[i : i + step] @ narrow for i in range(0, len(book), step)])
 
 
 def _peeled(reading: Reading, words: Sequence[Codeword]) -> Mapping[Shape, Float64]:

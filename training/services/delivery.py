@@ -25,7 +25,7 @@ from registry.log.core import canonical, envelope
 from registry.log.core.errors import VerificationError
 from registry.models import Grant, Organisation
 from registry.services import blocks, keyring
-from training.core import provenance, watermark, weights
+from training.core import provenance, watermark, watermark_code, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
 from training.services import outputs, probes
@@ -117,7 +117,7 @@ def _eps(master: Weights) -> float:
 
 def _fresh_artefact() -> bytes:
     while True:
-        artefact = secrets.token_bytes(watermark.ID_BYTES)
+        artefact = secrets.token_bytes(watermark_code.ID_BYTES)
         if not Delivery.objects.filter(artefact_id=int.from_bytes(artefact, "big")).exists():
             return artefact
 

@@ -22,8 +22,8 @@ from registry.log import append
 from registry.log.core.errors import VerificationError
 from registry.models import Grant
 from registry.services import keyring, vault
-from training.core import fingerprint, provenance, watermark, weights
-from training.core.watermark import Key
+from training.core import fingerprint, provenance, watermark, watermark_code, weights
+from training.core.watermark_code import Key
 from training.core.weights import Weights
 from training.models import Lora, TrainingJob
 from training.services.faults import State, grant_code, job_end
@@ -100,7 +100,7 @@ def _master(job: TrainingJob, digest: str) -> Weights | Refusal:
 
 
 def _proven(master: Weights) -> watermark.Proof:
-    key, artefact = watermark_key(), secrets.token_bytes(watermark.ID_BYTES)
+    key, artefact = watermark_key(), secrets.token_bytes(watermark_code.ID_BYTES)
     strength = watermark.choose_eps(master)
     marked = watermark.embed(master, key, artefact, strength.eps)
     return watermark.verify_embedding(marked, key, artefact)
