@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from audit.verifier import pack as packs
 from audit.verifier import verify as verifier
 from registry.core import jose, status_list, tokens
@@ -36,7 +38,8 @@ from registry.log.core.tlog_proof import TlogProof, format_proof
 from tests.core import pack_world
 from tests.core.pack_world import World, signer
 from tests.tsa import Tsa
-from training.core import reservations
+from training.core import escrow, reservations, watermark, weights
+from training.core.watermark_code import Key
 
 ENTRIES: Final = 300
 VECTORS: Final = Path(__file__).parents[1] / "vectors/reservations"
@@ -394,7 +397,51 @@ def _reservations() -> list[bytes]:
     return [path.read_bytes() for path in sorted(VECTORS.iterdir())]
 
 
+# --- a stranger's weights file -------------------------------------------------------------------
+
+
+def weights_file(data: bytes) -> None:
+    """A file that claims to be a LoRA: read, paired, measured, traced through the registry.
+
+    What was read can be written and read again, with the same tensors under the same digest.
+    """
+    with suppress(VerificationError):
+        read = weights.read(data)
+        again = weights.read(weights.write(read.tensors, read.metadata))
+        assert set(again.tensors) == set(read.tensors)
+        for name, array in read.tensors.items():
+            assert array.shape == again.tensors[name].shape
+            assert np.array_equal(array, again.tensors[name], equal_nan=False)
+        modules = weights.adapters(read)
+        if sum(sum(module.shape) + module.rank for module in modules) <= _AFFORDABLE:
+            reading = watermark.read_modules(modules, _MARK_KEY)
+            assert np.isfinite(reading.t)
+            assert reading.artefact_id is None  # nothing here was marked with this key
+            escrow.residual(modules, modules)
+
+
+def _weights_files() -> list[bytes]:
+    dice = np.random.default_rng(4)
+    up, down = (dice.standard_normal(shape).astype(np.float32) for shape in ((12, 2), (2, 16)))
+    peft: dict[str, weights.Array] = {"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": up}
+    kohya: dict[str, weights.Array] = {
+        "lora_unet_a.lora_down.weight": down.astype(np.float16),
+        "lora_unet_a.lora_up.weight": up.astype(np.float16),
+        "lora_unet_a.alpha": np.ones((), np.float32),
+    }
+    return [weights.write(peft, {"format": "pt"}), weights.write(kohya, {}), weights.write({}, {})]
+
+
+_AFFORDABLE: Final = 256
+_MARK_KEY: Final = Key("fuzz", bytes(range(32)))
+
 TARGETS: Final[Mapping[str, Target]] = {
+    "weights": Target(
+        weights_file,
+        _weights_files,
+        ('"', "{", "}", "dtype", "F32", "F16", "BF16", "F8_E4M3", "shape", "data_offsets", "alpha"),
+        16_384,
+    ),
     "reservation": Target(
         reservation,
         _reservations,

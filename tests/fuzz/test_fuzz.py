@@ -28,6 +28,7 @@ FEW = {
     "pack": 400,
     "pack_file": 100,
     "payloads": 400,
+    "weights": 1_000,
 }
 MANY = 3_000
 
