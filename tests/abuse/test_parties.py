@@ -15,7 +15,7 @@ from registry.core.refusals import Refusal
 from registry.core.requests import jst_day
 from registry.core.terms import JST
 from registry.log.models import Entry, Outbox
-from registry.models import Approval, Confirmation, Grant, GrantHold, Notice, Token
+from registry.models import AgeAlarm, Approval, Confirmation, Grant, GrantHold, Notice, Token
 from registry.services import (
     approvals,
     authority,
@@ -27,7 +27,10 @@ from registry.services import (
     resume,
     sweep,
 )
+from tests.services.studio import StandIn, Studio
 from tests.world import ORIGIN, World, guard, human, log_types, organisation, proof, sequence, state
+from training.engines.survey import YOUNG
+from training.services import curation
 
 PAPER = "cc" * 32
 
@@ -443,6 +446,38 @@ def test_a24_a_birth_date_changed_after_the_check_is_no_longer_proven(world):
     assert not identity.age_is_proven(world.talent)
     assert not isinstance(identity.age_doubt(talent=world.talent, source="curation"), Refusal)
     assert check.level == 2
+
+
+def test_a24_a_face_that_looks_young_asks_for_a_document(world, tmp_path, settings):
+    """A24: apparent age with a margin, as an alarm only, raised where pictures are measured."""
+    settings.STORAGE_DIR = tmp_path / "storage"
+    studio = Studio(world, tmp_path)
+    dataset = studio.filled()
+    assert not isinstance(survey_by(dataset, YOUNG), Refusal)
+    assert not AgeAlarm.objects.exists()
+    dataset.templates.all().delete()
+    report = survey_by(dataset, YOUNG - 1)
+    assert "apparent_minor" in {item.code for item in report.findings}
+    alarm = AgeAlarm.objects.get()
+    assert (alarm.talent_id, alarm.source) == (world.talent.pk, "curation")
+    assert codes(world.submit()) == ["age_unproven"]
+    identity.person_check(
+        person=world.alice.person,
+        kind="id_document",
+        birth_date=world.talent.birth_date,
+        checked_by="op",
+    )
+    # A document counts for more than looks, from now on.
+    dataset.templates.all().delete()
+    assert not isinstance(survey_by(dataset, YOUNG - 1), Refusal)
+    assert AgeAlarm.objects.filter(settled_at__isnull=True).count() == 0
+
+
+def survey_by(dataset, years):
+    """A survey by an engine that takes everybody to be this old."""
+    engine = StandIn()
+    engine.age = lambda rgb, face: float(years)
+    return curation.dataset_survey(dataset=dataset, engine=engine)
 
 
 # --- 18th birthday --------------------------------------------------------------------------------

@@ -582,6 +582,16 @@ def test_the_report_is_integers_strings_and_nothing_else() -> None:
     assert kinds <= {int, str, bool, type(None)}
 
 
+def test_a_young_face_is_a_reason_to_ask_and_no_more() -> None:
+    """A24: an alarm, in the report only as a count; it blocks nothing by itself."""
+    old = judge(good_set(15), REFERENCES, PROFILE)
+    young = judge(good_set(15), REFERENCES, PROFILE, young=1)
+    more = [item for item in young.findings if item not in old.findings]
+    assert [(item.code, item.kind, item.count) for item in more] == [("apparent_minor", "warn", 1)]
+    assert not isinstance(decide(young), list)
+    assert "young" not in str(to_json(young))
+
+
 # --- what is said to people ---------------------------------------------------------------------
 
 EVERY_CODE = [
@@ -590,7 +600,7 @@ EVERY_CODE = [
     *("duplicate", "near_duplicate", "refused_before"),
     *("same_background", "same_outfit", "same_hair"),
     *("same_everything", "dominant_background", "grain", "too_soft", "over_retouched"),
-    *("jpeg_damage", "mole_added", "person_recurs", "person_without_face"),
+    *("apparent_minor", "jpeg_damage", "mole_added", "person_recurs", "person_without_face"),
     *("skin_tone", "unlike_exposure", "face_small", "sideways", "bystander", "talent_absent"),
 ]
 

@@ -34,6 +34,9 @@ class Labelled:
     profile = Profile()
     scenery = ""
 
+    def age(self, rgb: Any, face: Face) -> float:
+        raise NotImplementedError
+
     def scene(self, rgb: Any) -> Scene:
         raise NotImplementedError
 

@@ -362,3 +362,18 @@ def test_a_body_without_a_face_is_counted(alice: list[Picture]) -> None:
     his = replace(hers, box=(400.0, 130.0, 480.0, 230.0))
     assert _bodies(mask, rgb, [hers, his], 0, 1.0, size) == 0
     assert _bodies(mask * 0.8, rgb, [], 0, 1.0, size) == 0
+
+
+def test_a_grown_woman_looks_grown_and_no_points_say_nothing(
+    engine: InsightFaceEngine, template: Template, alice: list[Picture]
+) -> None:
+    """The network's input is laid as it was trained: shifted or upside down it says anything."""
+    assert 20 <= template.age < 60
+    assert not template.young
+    rgb = pixels(alice[0])
+    (face,) = engine.faces(rgb)
+    assert 20 <= engine.age(rgb, face) < 60
+    nowhere = replace(face, keypoints=np.zeros((5, 2), np.float32))
+    assert engine.age(rgb, nowhere) == 0
+    assert not replace(template, age=0).young
+    assert replace(template, age=19).young

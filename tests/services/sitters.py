@@ -43,6 +43,9 @@ class Sitters:
     profile = Profile()
     scenery = "5c" * 32
 
+    def age(self, rgb: Any, face: Face) -> float:
+        return 27.0
+
     def scene(self, rgb: Any) -> Scene:
         """Nobody and nothing: the colours of the regions say it all."""
         return Scene(np.zeros((16, 16), np.float32), np.ones((1, 2, 2), np.float32))

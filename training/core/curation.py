@@ -294,12 +294,13 @@ def judge(
     others: Sequence[References] = (),
     refused: Sequence[Print] = (),
     scenery: str = "",
+    young: int = 0,
 ) -> Report:
     """Measurements into a report. Says what was found; `decide` says what follows.
 
     `others` are the further people of a blend; each of `references` and `others` names its talent.
     `refused` are the prints of pictures that a party left out; `scenery` is the digest of what
-    looked at everything but the faces.
+    looked at everything but the faces; `young` is how many of the talents may be minors by looks.
     """
     profile = profile or Profile()
     groups = _groups(measurements, profile)
@@ -308,6 +309,7 @@ def judge(
         *_count_findings(measurements, profile),
         *_face_findings(measurements, profile),
         *_people_findings(measurements, people, profile),
+        *([Finding("apparent_minor", "warn", count=young)] if young else []),
         *_recurring_findings(measurements, profile),
         *_duplicate_findings(measurements, profile),
         *_refused_findings(measurements, refused, profile),

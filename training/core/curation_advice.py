@@ -89,6 +89,15 @@ ADVICE: Final[dict[str, Advice]] = {
         "その人の写真を加えるか、その人を除いた申請にしてください。",
         "Add pictures of that person, or file the request without them.",
     ),
+    "apparent_minor": Advice(
+        "warn",
+        "見た目から、未成年の可能性があります。",
+        "By the looks of the references, somebody may be a minor.",
+        "見た目の年齢は証拠になりません。身分証による確認をお願いするきっかけとしてだけ使います。",
+        "How old somebody looks proves nothing; it is a reason to ask for a document, and no more.",
+        "身分証で生年月日を確認してください。確認されるまで、この人の案件は止まります。",
+        "Have the birth date proven by a document. Until then everything of theirs is on hold.",
+    ),
     "no_face": Advice(
         "hard",
         "顔が見つかりません。",

@@ -86,6 +86,10 @@ class FaceEngine(Protocol):
         """
         ...
 
+    def age(self, rgb: Rgb, face: Face) -> float:
+        """How old a face looks, in years, to ask for a document by; 0 where nothing can be said."""
+        ...
+
     def scene(self, rgb: Rgb) -> Scene:
         """Who is person and what the rest looks like, of a picture that may be made small."""
         ...

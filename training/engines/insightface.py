@@ -143,6 +143,10 @@ class InsightFaceEngine:
         """Who is person and what the rest looks like."""
         return self._scenes.scene(rgb)
 
+    def age(self, rgb: Rgb, face: Face) -> float:
+        """How old a face looks, in years."""
+        return self._scenes.age(rgb, face)
+
     def faces(self, rgb: Rgb, near: Rgb | None = None) -> list[Face]:
         """All faces of an H x W x 3 RGB picture, most confident first, each once.
 

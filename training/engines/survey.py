@@ -36,6 +36,7 @@ from training.engines.measure import Person, measure, print_of, skin
 
 MIN_REFERENCES = 3
 MIN_AGREEMENT = 0.50
+YOUNG = 20  # years that a face looks: below them a document is asked for
 SAME_PERSON = 450  # permille: 0 of 3,636 pairs of different people reach it
 Progress = Callable[[int, int], None]
 
@@ -59,8 +60,15 @@ class Template:
     skin_light: int
     skin_chroma: int
     pictures: tuple[str, ...]
+    # How old her references look, the median in years; 0 where nobody could say.
+    age: int
     # Where her references show small dark spots: what is more than this was added.
     spots: Spots
+
+    @property
+    def young(self) -> bool:
+        """Whether she may be a minor by her looks: cause to ask for a document, and no proof."""
+        return 0 < self.age < YOUNG
 
     def references(self, talent: str = "") -> References:
         """What a report may say about the references: everything but the face."""
@@ -161,7 +169,8 @@ def survey(
     references = [template.references(talent) for talent, template in sorted(templates.items())]
     measured = _strangers(measured, vectors, known, rules)
     out = [print_of(pixels(item)) for item in refused]
-    return judge(measured, references[0], rules, references[1:], out, engine.scenery)
+    young = sum(template.young for template in templates.values())
+    return judge(measured, references[0], rules, references[1:], out, engine.scenery, young)
 
 
 def _strangers(
@@ -252,6 +261,7 @@ def _template(seen: list[tuple[Rgb, Face]], engine: FaceEngine, digests: Sequenc
         skin_light=round(float(light)),
         skin_chroma=round(float(chroma)),
         pictures=tuple(sorted(digests)),
+        age=round(float(np.median([engine.age(rgb, face) for rgb, face in seen]))),
         spots=known_spots([item for rgb, face in seen for item in _all_spots(rgb, face, engine)]),
     )
 

@@ -19,7 +19,7 @@ from registry.core.refusals import Refusal
 from registry.core.rights import Sheet
 from registry.log import append
 from registry.models import Grant, Lane, Person, Talent, TrainingRequest
-from registry.services import requests, vault
+from registry.services import identity, requests, vault
 from training.core import curation
 from training.core.curation import Acceptance, Report
 from training.core.pictures import Picture as Plain
@@ -119,6 +119,9 @@ def _template(
         templates.template_keep(
             dataset=dataset, talent=talent, template=made, key=key, engine=engine
         )
+        if made.young:
+            # Refused where a document has proven her age, or the alarm stands: both are fine here.
+            identity.age_doubt(talent=talent, source="curation")
     return made
 
 
