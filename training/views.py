@@ -386,13 +386,16 @@ def _job(person: Person, row: TrainingJob) -> dict[str, Any]:
     lora = Lora.objects.filter(job=row).first()
     copies = lora.deliveries.select_related("recipient").order_by("created_at") if lora else []
     own = registry.organisations_of(person, "ask").filter(pk=row.request.requester_id).exists()
-    holds = lora is not None and lora.state == Lora.State.SEALED and row.grant.state == "active"
+    probe = selectors.probe_view(lora) if lora else None
+    clear = probe is not None and not probe["open"]
+    sealed = lora is not None and lora.state == Lora.State.SEALED
+    holds = sealed and clear and row.grant.state == "active"
     return {
         "job": row,
         "holds": holds,
         "request_row": row.request,
-        "final": row.state in FINAL,
-        "steps": _steps(row),
+        "final": row.state in FINAL and not (sealed and probe is None),
+        "steps": _steps(row, measured=probe is not None),
         "eta": _eta(row, timezone.now()),
         "plot": plot(selectors.loss_curve(row)),
         "refusal": said(Refusal(row.refusal_code, row.reason)) if row.refusal_code else None,
@@ -400,7 +403,8 @@ def _job(person: Person, row: TrainingJob) -> dict[str, Any]:
         "lora": lora,
         "deliveries": [_delivery(copy, holds=holds) for copy in copies],
         "outputs": _outputs(person, lora) if lora else None,
-        "probe": selectors.probe_view(lora) if lora else None,
+        "probe": probe,
+        "waits": sealed and not clear,
         "show_samples": lora is not None and _may_see_samples(person, lora),
         "own": own,
     }
@@ -455,7 +459,7 @@ def return_outputs(request: HttpRequest, person: Person, job_id: str) -> HttpRes
     return redirect("job", job_id=job_id)
 
 
-def _steps(row: TrainingJob) -> list[dict[str, Any]]:
+def _steps(row: TrainingJob, *, measured: bool) -> list[dict[str, Any]]:
     """The run as a short list of stages, each done, under way or still to come."""
     order = [State.QUEUED, State.CLAIMED, State.TRAINING, State.FINALISING, State.DONE]
     names = [
@@ -463,13 +467,14 @@ def _steps(row: TrainingJob) -> list[dict[str, Any]]:
         _("Permission checked at the gate"),
         _("Training"),
         _("Watermark and seal"),
-        _("Ready for delivery"),
+        _("Measure what it draws"),
     ]
     ended = row.state in FINAL and row.state != State.DONE
     reached = 2 if row.step else 1 if row.started_at else 0
     at = reached if ended else order.index(State(row.state))
+    # Sealed and not yet measured: the last stage is under way.
     return [
-        {"name": name, "state": _stage(number, at, ended=ended, done=row.state == State.DONE)}
+        {"name": name, "state": _stage(number, at, ended=ended, done=measured)}
         for number, name in enumerate(names)
     ]
 

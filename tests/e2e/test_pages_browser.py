@@ -10,9 +10,11 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyrage
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 
 from audit.services import evidence
@@ -22,7 +24,8 @@ from registry.log import sequencer
 from registry.models import Credential, Lane, ModelRecord
 from registry.services import drift, keyring, seed
 from tests import world as worlds
-from tests.services.studio import Studio
+from tests.requirements import test_probes
+from tests.services.studio import HER, OTHER, STRANGER, Studio
 from tests.web import pages
 from tests.world import make_world
 from training.models import TrainingJob
@@ -364,3 +367,17 @@ def test_the_catalogue_reads_well_everywhere(browser, live_server, studio):
         ):
             tab.open(path)
             tab.look(name)
+
+
+def test_held_outputs_read_well_everywhere(browser, live_server, studio):
+    """What the samples say, for whoever asked and for the operator who must look."""
+    test_probes.registered(studio)
+    lora = test_probes.lora_of(studio, (HER, OTHER, STRANGER, HER), (HER,) * 4)
+    assert test_probes.probed(lora).held == "lookalike_hold"
+    User.objects.create_user("operator", password=PASSWORD, is_staff=True)
+    for tab in tabs(browser, live_server.url, studio.world.charlie.person):
+        tab.open(f"/jobs/{lora.job_id}")
+        tab.look("job-held")
+    for tab in tabs(browser, live_server.url, SimpleNamespace(pk="operator")):
+        tab.open("/operator/lookalikes")
+        tab.look("lookalikes")

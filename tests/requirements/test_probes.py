@@ -275,3 +275,22 @@ def test_r27_clothes_of_the_data_set_in_unasked_samples_are_told() -> None:
         report = judge(samples, ["tal_1"], Seer.profile, engine="e", engine_digest="d", compared=0)
         assert [len(item.samples) - 1 for item in report.findings] == told
     assert report.to_payload()["findings"][0]["code"] == "outfit_leak"
+
+
+def test_the_page_offers_a_copy_only_of_what_was_measured_and_is_not_held(studio: Studio) -> None:
+    registered(studio)
+    lora = lora_of(studio, (HER, OTHER, HER, HER))
+    address, offer = f"/jobs/{lora.job_id}", "Make the licensee"
+    client = as_(studio.world.charlie)
+    page = client.get(address).content.decode()
+    assert "Not measured yet" in page
+    assert offer not in page
+    assert "every 2s" in page  # the measuring is waited for
+    probe = probed(lora)
+    page = client.get(address).content.decode()
+    assert "Held back" in page
+    assert offer not in page
+    assert "every 2s" not in page
+    staff = User.objects.create(username="operator", is_staff=True)
+    probes.probe_settle(probe=probe, by=staff, release=True, reason="another nose")
+    assert offer in client.get(address).content.decode()
