@@ -13,7 +13,7 @@ ABUSE: Final = (
     *(*range(1, 12), *range(13, 23), *range(24, 30)),
     *(31, 33, 35, 37, 38, *range(40, 46)),
 )
-REQUIREMENTS: Final = (*(*range(1, 19), *range(21, 26), 27, 29, *range(32, 41), 42, 43, 44),)
+REQUIREMENTS: Final = (*(*range(1, 19), *range(21, 26), 27, 28, 29, *range(32, 41), 42, 43, 44),)
 
 
 def named(folder: str) -> set[str]:

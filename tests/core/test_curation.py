@@ -31,7 +31,7 @@ from training.core.curation import (
     to_json,
 )
 from training.core.curation_advice import ADVICE
-from training.core.curation_alike import LOOK_SIDE, distance, linked, look_likeness
+from training.core.curation_alike import LOOK_SIDE, distance, linked, look_likeness, pose_distance
 
 PROFILE = Profile()
 ALICE = FaceMeasure(box=(100, 80, 260, 280), score=950, likeness=820, turn=0)
@@ -592,6 +592,24 @@ def test_a_young_face_is_a_reason_to_ask_and_no_more() -> None:
     assert "young" not in str(to_json(young))
 
 
+def posed(count: int, same: int) -> list[Measurement]:
+    """Pictures of which some show one pose and the rest poses of their own."""
+    items = good_set(count)
+    outlines = [(0, *[0] * 40)] * same
+    outlines += [(5 * n, *[(n * 37 + 61 * cell) % 101 for cell in range(40)]) for n in range(count)]
+    return [replace(item, pose=pose) for item, pose in zip(items, outlines, strict=False)]
+
+
+def test_poses_are_near_by_outline_and_by_where_the_head_points() -> None:
+    """Ten a percent of outline, three a hundredth of the eyes' distance."""
+    plain = (0, *[50] * 40)
+    gaps = pose_distance([plain, (10, *[50] * 40), (0, *[53] * 40), (0, *[-1] * 25, *[50] * 15)])
+    assert gaps[0].tolist()[:3] == [0, 30, 30]
+    assert gaps[0, 3] > 1000  # they show too little of the same
+    assert (gaps == gaps.T).all()
+    assert pose_distance([]).shape == (0, 0)
+
+
 # --- what is said to people ---------------------------------------------------------------------
 
 EVERY_CODE = [
@@ -600,7 +618,14 @@ EVERY_CODE = [
     *("duplicate", "near_duplicate", "refused_before"),
     *("same_background", "same_outfit", "same_hair"),
     *("same_everything", "dominant_background", "grain", "too_soft", "over_retouched"),
-    *("apparent_minor", "jpeg_damage", "mole_added", "person_recurs", "person_without_face"),
+    *(
+        "apparent_minor",
+        "pose_variety",
+        "jpeg_damage",
+        "mole_added",
+        "person_recurs",
+        "person_without_face",
+    ),
     *("skin_tone", "unlike_exposure", "face_small", "sideways", "bystander", "talent_absent"),
 ]
 

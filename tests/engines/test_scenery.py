@@ -19,7 +19,7 @@ from tests.bench import people
 from tests.core.test_curation import picture as taken
 from tests.engines.test_survey import as_picture, codes
 from training.core.curation import FaceMeasure, Measurement, Profile
-from training.core.curation_alike import distance
+from training.core.curation_alike import distance, pose_distance
 from training.core.pictures import Picture
 from training.engines import lite0, pack, scenery, tflite
 from training.engines.base import Face, Rgb
@@ -377,3 +377,18 @@ def test_a_grown_woman_looks_grown_and_no_points_say_nothing(
     assert engine.age(rgb, nowhere) == 0
     assert not replace(template, age=0).young
     assert replace(template, age=19).young
+
+
+def test_a_pose_is_the_same_in_another_place_and_another_one_when_the_head_turns(
+    engine: InsightFaceEngine, template: Template, alice: list[Picture]
+) -> None:
+    """Composites of one photograph; mirrored, she looks and leans the other way."""
+    rgb = pixels(alice[0])
+    shown = [measured(engine, template, pixels(picture)) for picture in alice[:3]]
+    mirrored = measured(engine, template, np.ascontiguousarray(rgb[:, ::-1]))
+    gaps = pose_distance([item.pose for item in (*shown, mirrored)])
+    cut = engine.profile.same_pose
+    assert gaps[0, 1] <= cut
+    assert gaps[0, 3] > gaps[0, 1]
+    turned = measured(engine, template, np.ascontiguousarray(np.rot90(rgb)))
+    assert pose_distance([shown[0].pose, turned.pose])[0, 1] <= cut

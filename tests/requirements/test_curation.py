@@ -20,6 +20,7 @@ from tests.core.test_curation import (
     charlie,
     found,
     good_set,
+    posed,
     refused,
     with_one,
     with_same,
@@ -59,6 +60,19 @@ def test_r25_the_third_alike_warns_and_the_fourth_blocks(respect: str) -> None:
     assert refused(with_same(3, respect)) == []
     assert refused(with_same(4, respect)) == [f"curation_blocked:{code}"]
     assert refused(with_same(4, respect), charlie(code)) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "same", "told"), [(14, 8, True), (14, 7, False), (15, 8, True), (9, 9, False)]
+)
+def test_r28_more_than_half_in_one_pose_warns(count: int, same: int, told: bool) -> None:
+    """“Set with one pose cluster >50% warns”; it names no picture and blocks nothing."""
+    report = judge(posed(count, same), REFERENCES, PROFILE)
+    found = [item for item in report.findings if item.code == "pose_variety"]
+    assert [(item.kind, item.pictures, item.count) for item in found] == (
+        [("warn", (), same)] if told else []
+    )
+    assert "pose_variety" not in " ".join(refused(posed(count, same)))
 
 
 def test_r29_a_background_that_dominates_a_small_set_needs_more_than_a_caption() -> None:

@@ -23,7 +23,13 @@ import numpy as np
 from registry.core.refusals import Refusal
 from registry.log.core.canonical import digest
 from training.core.curation_advice import Kind
-from training.core.curation_alike import distance, linked, look_likeness, region_distance
+from training.core.curation_alike import (
+    distance,
+    linked,
+    look_likeness,
+    pose_distance,
+    region_distance,
+)
 
 FORMAT: Final = "kyodaku/curation/v1"
 
@@ -59,6 +65,9 @@ class Profile:
     # "Three or more of the same are not needed": two are fine, the third warns, the fourth blocks.
     max_alike: int = 2
     block_alike: int = 4
+    # How unlike two poses may be (`pose_distance`), and the share of a set that may be in one.
+    same_pose: int = 75
+    pose_share: int = 500
     # In a small set one background leaks into everything, whatever the captions say.
     small_set: int = 12
     dominant_share: int = 500
@@ -154,8 +163,10 @@ class Measurement:
     background_map: tuple[int, ...] = ()
     outfit_map: tuple[int, ...] = ()
     look: tuple[int, ...] = ()
+    # Where her head points, and her outline around it; empty where no face is seen.
+    pose: tuple[int, ...] = ()
     # Steps at the borders of JPEG's blocks against those between, permille; the strongest dark spot
-    # on the skin that her references do not have, in 2550ths of the skin around it.
+    # on the skin that her references do not have, as `engines.marks` has it.
     blocks: int = 1000
     marks: int = 0
     # People whom the mask shows and no face belongs to.
@@ -561,6 +572,7 @@ def _groups(items: Sequence[Measurement], profile: Profile) -> list[Group]:
     ]
     found = {respect: _alike(items, region, cut) for respect, region, cut in named}
     found["everything"] = _common(list(found.values()))
+    found["pose"] = _in_one_pose(items, profile)
     return [Group(respect, group) for respect, groups in found.items() for group in groups]
 
 
@@ -576,6 +588,12 @@ def _alike(
     return [tuple(seen[index].id for index in group) for group in linked(gaps, cut)]
 
 
+def _in_one_pose(items: Sequence[Measurement], profile: Profile) -> list[tuple[str, ...]]:
+    seen = [item for item in items if item.pose]
+    gaps = pose_distance([item.pose for item in seen])
+    return [tuple(seen[index].id for index in group) for group in linked(gaps, profile.same_pose)]
+
+
 def _common(groupings: list[list[tuple[str, ...]]]) -> list[tuple[str, ...]]:
     """Pictures that share a group in every respect."""
     common = [set(group) for group in groupings[0]]
@@ -588,7 +606,11 @@ def _group_findings(groups: Sequence[Group], count: int, profile: Profile) -> li
     found = []
     for group in groups:
         size = len(group.pictures)
-        if size > profile.max_alike:
+        if group.respect == "pose":
+            # A point about the set: nobody's picture is at fault, and half may well be alike.
+            if count >= profile.few_pictures and size * 1000 > count * profile.pose_share:
+                found.append(Finding("pose_variety", "warn", count=size))
+        elif size > profile.max_alike:
             kind: Kind = "soft" if size >= profile.block_alike else "warn"
             found.append(Finding(f"same_{group.respect}", kind, group.pictures, size))
         if group.respect == "background" and _dominant(size, count, profile):

@@ -215,6 +215,15 @@ ADVICE: Final[dict[str, Advice]] = {
         "髪型の違う写真に替えるか、理由を書いて引き受けてください。",
         "Replace some of them, or take it on with a reason.",
     ),
+    "pose_variety": Advice(
+        "warn",
+        "半分を超える写真が同じポーズです。",
+        "More than half of the pictures show one pose.",
+        "同じポーズばかりだと、何も指定しなくてもそのポーズが結果に出ます。ふつうの立ち姿も入れます。",
+        "A pose that is in most pictures comes out unasked. Plain standing belongs in every set.",
+        "顔の向きや姿勢の違う写真を加えてください。ふつうに立った写真を数枚入れると安定します。",
+        "Add pictures that look another way or stand otherwise, a few of them standing plainly.",
+    ),
     "same_everything": Advice(
         "soft",
         "背景も衣装も髪型も同じ写真が3枚以上あります。",

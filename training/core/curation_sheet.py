@@ -43,6 +43,7 @@ _WORDS: Final = {
     "background": ("同じ背景(最多)", "Same background, at most"),
     "outfit": ("同じ衣装(最多)", "Same outfit, at most"),
     "hair": ("同じ髪型(最多)", "Same hair, at most"),
+    "pose": ("同じポーズ(最多)", "Same pose, at most"),
     "faces": ("本人と確かめられた写真", "Pictures that are surely the talent's"),
     "people": ("許諾のない顔", "Faces without a clearance"),
     "target": ("目安 {n}", "about {n}"),
@@ -255,19 +256,9 @@ def _meters(report: Report, locale: Locale) -> list[Meter]:
         )
     ]
     for respect in ("background", "outfit", "hair"):
-        most = max((len(g.pictures) for g in report.groups if g.respect == respect), default=1)
-        most = min(most, count)
-        fine, block = most <= profile.max_alike, most >= profile.block_alike
-        found.append(
-            Meter(
-                respect,
-                word(respect, locale),
-                most,
-                word("most", locale).format(n=profile.max_alike),
-                "ok" if fine else "bad" if block else "warn",
-                max(count, profile.block_alike),
-            )
-        )
+        found.append(_alike(report, respect, profile.max_alike, profile.block_alike, locale))
+    # A point about the set: half of it may well be in one pose, and nothing blocks.
+    found.append(_alike(report, "pose", max(count // 2, 1), count + 1, locale))
     return [
         *found,
         Meter(
@@ -287,3 +278,18 @@ def _meters(report: Report, locale: Locale) -> list[Meter]:
             max(count, 1),
         ),
     ]
+
+
+def _alike(report: Report, respect: str, most: int, block: int, locale: Locale) -> Meter:
+    """How many pictures at most are alike in one respect, against how many may be."""
+    count = len(report.pictures)
+    sizes = [len(group.pictures) for group in report.groups if group.respect == respect]
+    seen = min(max(sizes, default=1), count)
+    return Meter(
+        respect,
+        word(respect, locale),
+        seen,
+        word("most", locale).format(n=most),
+        "ok" if seen <= most else "bad" if seen >= block else "warn",
+        max(count, report.profile.block_alike),
+    )
