@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("file", type=Path, help="a pack or a .safetensors file")
     trace = commands.add_parser("trace", help="ask a registry whose file this is")
     trace.add_argument("file", type=Path, help="a .safetensors file")
+    trace.add_argument(
+        "--base", type=Path, help="the base model (file or folder) of a merged checkpoint"
+    )
     trace.add_argument("--url", required=True, help="the registry's address")
     trace.add_argument("--key", help="an API key; by default KYODAKU_API_KEY")
     desk.add_commands(commands, _language())
@@ -280,11 +283,29 @@ def _trace(options: argparse.Namespace) -> int:
 
     key = options.key or os.environ.get("KYODAKU_API_KEY", "")
     try:
-        answer = client.trace(options.url, key, _read_lora(options.file), options.lang)
+        data = _merged(options) if options.base else _read_lora(options.file)
+        answer = client.trace(options.url, key, data, options.lang)
     except (OSError, client.ClientError) as error:
         return _cannot(options, str(error))
+    except VerificationError as error:
+        return _cannot(options, f"{_why(error.code, options.lang)} ({error.code}: {error.detail})")
     _tell(options, answer, [str(answer["sentence"])])
     return OK if answer["found"] else NO
+
+
+def _merged(options: argparse.Namespace) -> bytes:
+    """What was merged into a checkpoint, as the file of a LoRA: only that leaves this machine."""
+    from training.core import difference, weights  # noqa: PLC0415 - numpy, for this alone
+
+    def tell(done: int, total: int) -> None:
+        if done == total or done % 50 == 0:
+            sys.stderr.write(f"\r{done}/{total}")
+            sys.stderr.flush()
+
+    changed, base = difference.opened(options.file), difference.opened(options.base)
+    found = difference.difference(changed, base, progress=tell)
+    sys.stderr.write("\n")
+    return weights.write(weights.half(found).tensors, {})
 
 
 # --- curate, calibrate ----------------------------------------------------------------------------

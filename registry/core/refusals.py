@@ -70,6 +70,18 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The signature does not match a key enrolled by the person named.",
         "The person must approve with their own device key; nobody can sign for them.",
     ),
+    "base_mismatch": (
+        "チェックポイントと元になったモデルに、共通する層がありません。",
+        "統合の元になったモデルを、同じ形式(1ファイルかフォルダか)で --base に指定してください。",
+        "The checkpoint and the base model have no layer in common.",
+        "Name the model it was merged from with --base, in the same form (one file or a folder).",
+    ),
+    "no_difference": (
+        "チェックポイントは、元になったモデルと同じです。",
+        "統合されたものはありません。別のファイルを調べてください。",
+        "The checkpoint is the base model itself.",
+        "Nothing was merged into it. Look at another file.",
+    ),
     "malformed": (
         "データの形式が正しくないため、確認できません。",
         "作成したシステムで出力し直してください。",

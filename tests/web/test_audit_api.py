@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -14,6 +15,7 @@ from registry.services import keyring, parties
 from tests.services.conftest import _keys, live
 from tests.services.studio import Studio
 from tests.services.test_audit_services import delivered, reporter
+from training.core import weights
 
 __all__ = ["_keys", "live"]  # fixtures
 BINARY = "application/octet-stream"
@@ -106,6 +108,34 @@ def check_evidence_of_a_use(client, made, report):
     early = client.get(address, {"as_of": "2020-01-01T00:00:00Z"})
     assert (early.status_code, early.json()["code"]) == (409, "wrong_state")
     assert client.get(address, {"as_of": "yesterday"}).status_code == 422
+
+
+def test_the_command_traces_what_was_merged_into_a_checkpoint(
+    studio, live_server, tmp_path, capsys, settings
+):
+    """Only the difference is sent: the registry never sees the checkpoint."""
+    made, data = delivered(studio)
+    settings.ALLOWED_HOSTS = ["*"]
+    dice = np.random.default_rng(1)
+    base, changed = {}, {}
+    for item in weights.adapters(weights.read(data)):
+        name = f"{item.stem}.weight"
+        base[name] = dice.standard_normal(item.shape).astype(np.float32) * np.float32(0.03)
+        changed[name] = base[name] + np.float32(0.8 * item.scale) * (item.up @ item.down)
+    files = {"base": base, "merged": changed, "else": {"x.weight": base[name]}}
+    for file, tensors in files.items():
+        (tmp_path / f"{file}.safetensors").write_bytes(weights.write(tensors, {}))
+    bearer = key(studio.world.charlie.person, studio.world.studio)
+    asked = ["trace", str(tmp_path / "merged.safetensors"), "--url", live_server.url]
+    asked += ["--key", bearer, "--lang", "en"]
+    assert cli.main(asked) == 1  # by itself a checkpoint is nobody's LoRA
+    capsys.readouterr()
+    assert cli.main([*asked, "--base", str(tmp_path / "base.safetensors")]) == 0
+    assert made.lora_id in capsys.readouterr().out
+    assert cli.main([*asked, "--base", str(tmp_path / "else.safetensors")]) == 2
+    assert "no layer in common" in capsys.readouterr().err
+    assert cli.main([*asked, "--base", str(tmp_path / "merged.safetensors")]) == 2
+    assert "the base model itself" in capsys.readouterr().err
 
 
 def test_the_command_traces_over_http(studio, live_server, tmp_path, capsys, settings):

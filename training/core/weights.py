@@ -85,6 +85,36 @@ def read(data: bytes | memoryview, *, max_header: int = MAX_HEADER) -> Weights:
     duplicate_key, bad_metadata, bad_name, too_many_tensors, bad_tensor, unknown_dtype,
     empty_tensor, bad_offsets, not_finite.
     """
+    entries, body, metadata = _parsed(data, max_header)
+    return Weights({e.name: _finite(e.name, e.array(body)) for e in entries}, metadata)  # (5)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor where it lies in a file, of which nothing was read yet."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    raw: memoryview
+    _entry: _Entry = field(repr=False)
+
+    def array(self) -> Array:
+        """Its numbers, float32 or float16; nobody has looked whether they are finite."""
+        return self._entry.view(self.raw)
+
+
+def stored(data: memoryview) -> dict[str, Stored]:
+    """The tensors of a file in place, for files that are larger than memory (a mapped checkpoint).
+
+    Checks (1) to (4) as `read` does; raises what it raises but for `not_finite`.
+    """
+    entries, body, _ = _parsed(data, MAX_HEADER)
+    return {e.name: Stored(e.dtype, e.shape, body[e.begin : e.end], e) for e in entries}
+
+
+def _parsed(
+    data: bytes | memoryview, max_header: int
+) -> tuple[list[_Entry], memoryview, dict[str, str]]:
     body = _body(data, max_header)  # (1)
     header = _header(bytes(memoryview(data)[8 : len(data) - len(body)]))  # (2)
     metadata = _metadata(header.pop(METADATA, {}))
@@ -92,7 +122,7 @@ def read(data: bytes | memoryview, *, max_header: int = MAX_HEADER) -> Weights:
         raise WeightsError("too_many_tensors", f"{len(header)} tensors")
     entries = [_Entry.parse(name, raw) for name, raw in header.items()]  # (3)
     _check_cover(entries, len(body))  # (4)
-    return Weights({e.name: _finite(e.name, e.array(body)) for e in entries}, metadata)  # (5)
+    return entries, body, metadata
 
 
 def tensor_sha256(data: bytes | memoryview) -> str:
@@ -183,7 +213,10 @@ class _Entry:
         return cls(name, dtype, tuple(shape), begin, end)
 
     def array(self, body: memoryview) -> Array:
-        raw = body[self.begin : self.end]
+        return self.view(body[self.begin : self.end])
+
+    def view(self, raw: memoryview) -> Array:
+        """The numbers of this entry's own bytes."""
         if self.dtype == "BF16":
             wide = np.frombuffer(raw, "<u2").astype(np.uint32) << 16
             return wide.view(np.float32).reshape(self.shape)
