@@ -27,7 +27,7 @@ from registry.services import (
     resume,
     sweep,
 )
-from tests.services.studio import StandIn, Studio
+from tests.services.studio import Seer, StandIn, Studio
 from tests.world import ORIGIN, World, guard, human, log_types, organisation, proof, sequence, state
 from training.engines.survey import YOUNG
 from training.services import curation
@@ -449,33 +449,47 @@ def test_a24_a_birth_date_changed_after_the_check_is_no_longer_proven(world):
 
 
 def test_a24_a_face_that_looks_young_asks_for_a_document(world, tmp_path, settings):
-    """A24: apparent age with a margin, as an alarm only, raised where pictures are measured."""
+    """A24: apparent age with a margin, as an alarm only: nobody signs before a document."""
     settings.STORAGE_DIR = tmp_path / "storage"
     studio = Studio(world, tmp_path)
     dataset = studio.filled()
-    assert not isinstance(survey_by(dataset, YOUNG), Refusal)
-    assert not AgeAlarm.objects.exists()
+    report = survey_by(dataset, YOUNG)
+    assert "apparent_minor" not in {item.code for item in report.findings}
     dataset.templates.all().delete()
     report = survey_by(dataset, YOUNG - 1)
     assert "apparent_minor" in {item.code for item in report.findings}
-    alarm = AgeAlarm.objects.get()
-    assert (alarm.talent_id, alarm.source) == (world.talent.pk, "curation")
-    assert codes(world.submit()) == ["age_unproven"]
+    for finding in report.findings:
+        if finding.kind in ("soft", "review"):
+            studio.accept(dataset, finding.code)
+    assert codes(curation.dataset_seal(dataset=dataset)) == ["age_unproven"]
     identity.person_check(
         person=world.alice.person,
         kind="id_document",
         birth_date=world.talent.birth_date,
         checked_by="op",
     )
-    # A document counts for more than looks, from now on.
-    dataset.templates.all().delete()
-    assert not isinstance(survey_by(dataset, YOUNG - 1), Refusal)
-    assert AgeAlarm.objects.filter(settled_at__isnull=True).count() == 0
+    # A document counts for more than looks.
+    assert isinstance(curation.dataset_seal(dataset=dataset), Grant)
 
 
-def survey_by(dataset, years):
+@pytest.mark.parametrize("hers", [True, False])
+def test_a24_her_other_cases_stop_only_for_references_that_show_her(
+    world, tmp_path, settings, hers
+):
+    """A24, and its abuse: whoever asks could name a talent and upload a child."""
+    settings.STORAGE_DIR = tmp_path / "storage"
+    studio = Studio(world, tmp_path)
+    active = studio.approved()
+    studio.request = studio.new_request()
+    report = survey_by(studio.filled(), YOUNG - 1, Seer(0 if hers else 3))
+    assert "apparent_minor" in {item.code for item in report.findings}
+    assert AgeAlarm.objects.filter(talent=world.talent, source="curation").exists() is hers
+    assert state(active) == ("paused" if hers else "active")
+
+
+def survey_by(dataset, years, engine=None):
     """A survey by an engine that takes everybody to be this old."""
-    engine = StandIn()
+    engine = engine or StandIn()
     engine.age = lambda rgb, face: float(years)
     return curation.dataset_survey(dataset=dataset, engine=engine)
 

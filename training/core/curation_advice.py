@@ -95,8 +95,8 @@ ADVICE: Final[dict[str, Advice]] = {
         "By the looks of the references, somebody may be a minor.",
         "見た目の年齢は証拠になりません。身分証による確認をお願いするきっかけとしてだけ使います。",
         "How old somebody looks proves nothing; it is a reason to ask for a document, and no more.",
-        "身分証で生年月日を確認してください。確認されるまで、この人の案件は止まります。",
-        "Have the birth date proven by a document. Until then everything of theirs is on hold.",
+        "身分証で生年月日を確認してもらってください。確認されるまで、許諾のお願いは送れません。",
+        "Have the birth date proven by a document. Until then nobody can be asked to sign.",
     ),
     "no_face": Advice(
         "hard",

@@ -24,7 +24,7 @@ from training.core import curation
 from training.core.curation import Acceptance, Report
 from training.core.pictures import Picture as Plain
 from training.engines import survey as surveying
-from training.engines.base import FaceEngine
+from training.engines.base import FaceEngine, similarity
 from training.models import Dataset, Picture, ReferencePicture
 from training.services import rights, templates
 from training.services.datasets import dataset_manifest, opened, reference_context
@@ -55,6 +55,8 @@ def dataset_survey(
     out = _plain_pictures(dataset, _refused(dataset), key)
     if isinstance(out, Refusal):
         return out
+    for talent in dataset.request.talents.filter(pk__in=[w for w in people if people[w].young]):
+        _ask_for_a_document(dataset, talent, people[talent.pk], engine)
     told = _Told(dataset, progress)
     seen = rights.bystanders_of(dataset)
     report = surveying.survey(plain, people, engine, progress=told, bystanders=seen, refused=out)
@@ -119,10 +121,36 @@ def _template(
         templates.template_keep(
             dataset=dataset, talent=talent, template=made, key=key, engine=engine
         )
-        if made.young:
+    return made
+
+
+def _ask_for_a_document(
+    dataset: Dataset, talent: Talent, template: surveying.Template, engine: FaceEngine
+) -> None:
+    """Raise the age alarm (A24), where these references are known to show her.
+
+    Whoever asks chose them: a stranger's child must not stop a talent's other cases. Her own case
+    stops either way, `_age_refusals`.
+    """
+    for row in templates.enrolled():
+        if row.talent_id != talent.pk or row.dataset_id == dataset.pk:
+            continue
+        confirmed = templates.template_open(row, engine)
+        if isinstance(confirmed, Refusal):
+            continue
+        alike = similarity(confirmed.centroid, template.centroid) * 1000
+        if alike >= engine.profile.match:
             # Refused where a document has proven her age, or the alarm stands: both are fine here.
             identity.age_doubt(talent=talent, source="curation")
-    return made
+            return
+
+
+def _age_refusals(row: Dataset, report: Report) -> list[Refusal]:
+    """References that look younger than they may: nobody is asked to sign before a document."""
+    if not any(finding.code == "apparent_minor" for finding in report.findings):
+        return []
+    asked = row.request.talents.order_by("pk")
+    return [Refusal("age_unproven", t.pk) for t in asked if not identity.age_is_proven(t)]
 
 
 def _made_of(template: surveying.Template, rows: Sequence[ReferencePicture]) -> bool:
@@ -217,9 +245,9 @@ def advice_accept(
 def dataset_seal(*, dataset: Dataset, at: datetime | None = None) -> Grant | list[Refusal]:
     """Seal the set and let the registry ask for approvals of exactly it.
 
-    (1) curated, and the report describes these very pictures; (2) `curation.decide` lets it
-    through; (3) the Merkle root over the pictures; (4) the registry makes the grant; (5) sealed,
-    logged. All or nothing. Refusals are logged as `dataset.refused`.
+    (1) curated, and the report describes these very pictures; (2) nobody's age is in doubt and
+    `curation.decide` lets it through; (3) the Merkle root over the pictures; (4) the registry makes
+    the grant; (5) sealed, logged. All or nothing. Refusals are logged as `dataset.refused`.
     """
     at = at or timezone.now()
     with transaction.atomic():
@@ -245,6 +273,9 @@ def _seal(row: Dataset, at: datetime) -> Grant | list[Refusal]:
     if [p.file_sha256 for p in report.pictures] != [p.file_sha256 for p in pictures]:
         return [Refusal("curation_mismatch", "the report is about other pictures")]
     # (2)
+    unproven = _age_refusals(row, report)
+    if unproven:
+        return unproven
     decided = curation.decide(report, [Acceptance(**a) for a in row.acceptances])
     if isinstance(decided, list):
         return decided
