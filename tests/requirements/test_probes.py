@@ -8,6 +8,7 @@ has the rules by themselves.
 from __future__ import annotations
 
 import copy
+import io
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -17,11 +18,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.test import Client
+from PIL import Image
 
+from registry.core import vault as vault_core
 from registry.core.refusals import Refusal
 from registry.log.models import Outbox
 from registry.models import Approval, Grant, Talent
-from registry.services import approvals, parties
+from registry.services import approvals, parties, vault
 from tests.services.studio import HER, NOBODY, OTHER, STRANGER, Colour, Seer, Studio
 from tests.services.test_audit_services import finished
 from tests.web.pages import as_
@@ -30,6 +33,7 @@ from training.core.probes import Sample, judge
 from training.engines.survey import Template
 from training.models import Delivery, FaceTemplate, Lora, OutputProbe
 from training.services import curation, delivery, probes, sealing, templates
+from training.services.objects import object_store
 
 
 @pytest.fixture
@@ -294,3 +298,26 @@ def test_the_page_offers_a_copy_only_of_what_was_measured_and_is_not_held(studio
     staff = User.objects.create(username="operator", is_staff=True)
     probes.probe_settle(probe=probe, by=staff, release=True, reason="another nose")
     assert offer in client.get(address).content.decode()
+
+
+@pytest.mark.parametrize("spoilt", ["no picture", "a bomb"])
+def test_a_sheet_that_a_worker_spoilt_is_refused_and_nothing_goes_out(
+    studio: Studio, spoilt: str
+) -> None:
+    """It stays unmeasured, so it stays here; the sweep goes on to the next."""
+    lora = lora_of(studio, (HER,) * 4)
+    buffer = io.BytesIO(b"no picture")
+    if spoilt == "a bomb":
+        Image.new("RGB", (8000, 8000)).save(buffer, "PNG")
+    dataset = lora.job.dataset
+    key = vault.dataset_key(request=dataset.request, dataset_id=dataset.pk)
+    assert isinstance(key, bytes)
+    context = f"samples/{lora.job_id}"
+    lora.samples_object = object_store(
+        vault_core.seal(buffer.getvalue(), key, context=context).data
+    )
+    lora.save()
+    found = probes.outputs_probe(lora=lora, engine=Seer())
+    assert isinstance(found, Refusal)
+    assert found.code == "image_unreadable"
+    assert deliver(studio, lora).code == "probes_missing"

@@ -39,6 +39,8 @@ from training.services.outputs import base_samples_context, samples_context
 RELEASED: Final = "released"
 UPHELD: Final = "upheld"
 MAX_REASON: Final = 2000
+COLUMNS: Final = 4  # of a sheet, as the trainer lays it
+MAX_SHEETS: Final = 2  # the last row may be half empty
 _NOTHING: Final = Picture(b"", 0, 0, "", "", "", ())  # a measurement of pixels alone
 
 
@@ -56,9 +58,9 @@ def outputs_probe(
 ) -> OutputProbe | Refusal:
     """Measure a LoRA's samples and keep the report. Doing it twice returns the same row.
 
-    (1) its grant holds; (2) the samples open, with those of the base model alone beside them; (3)
-    the templates of its talents and of everybody else who signed, and the data set's pictures; (4)
-    faces, clothes and places of each; (5) judged, kept, `output.probed` logged.
+    (1) its grant holds; (2) the samples open (else `image_unreadable`), and those of the base model
+    alone; (3) the templates of its talents and of everybody else who signed, and the data set's
+    pictures; (4) faces, clothes and places of each; (5) judged, kept, `output.probed` logged.
     """
     at = at or timezone.now()
     known = OutputProbe.objects.filter(lora=lora).first()
@@ -106,8 +108,14 @@ def _cells(lora: Lora, digest: str, context: str) -> list[Rgb] | Refusal:
         return data
     recipe = dataset.request.recipe
     side, count = int(recipe["resolution"]), int(recipe["samples"])
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        sheet = np.asarray(image.convert("RGB"))
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            # A worker made it: no more is unpacked than the recipe asked for.
+            if image.width * image.height > MAX_SHEETS * side**2 * max(count, COLUMNS):
+                return Refusal("image_unreadable", "a sheet of samples larger than its recipe")
+            sheet = np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return Refusal("image_unreadable", f"samples: {type(error).__name__}")
     rows = sheet.shape[0] // side, sheet.shape[1] // side
     places = [(row * side, column * side) for row in range(rows[0]) for column in range(rows[1])]
     return [
