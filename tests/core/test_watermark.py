@@ -117,6 +117,18 @@ def test_the_change_is_eps_of_the_update(host: Case, eps: float) -> None:
     assert loras.distortion(host.master, marked) == pytest.approx(eps, rel=0.01)
 
 
+def test_every_module_is_moved_by_its_share_of_the_budget(host: Case) -> None:
+    """In proportion to sqrt(m + n), whatever the length of its update."""
+    sides = np.array([sum(module.shape) for module in adapters(host.master)])
+    expected = choose_eps(host.master).eps * np.sqrt(sides / sides.mean())
+    moved = []
+    for before, after in zip(adapters(host.master), adapters(host.marked), strict=True):
+        was = before.scale * before.up @ before.down
+        change = after.scale * after.up @ after.down - was
+        moved.append(np.linalg.norm(change) / np.linalg.norm(was))
+    np.testing.assert_allclose(moved, expected, rtol=0.02)
+
+
 def test_the_master_is_left_as_it_was(host: Case) -> None:
     again = lora(host.modules, host.rank, 7)
     for name, tensor in host.master.tensors.items():
@@ -234,9 +246,11 @@ def test_the_mark_survives(host: Case, row: str) -> None:
     assert verdict(attack(host)) in expected
 
 
-def test_it_is_lost_where_it_is_said_to_be_lost(host: Case) -> None:
-    assert verdict(loras.dare(host.marked, 0.9)) == "-"
-    assert verdict(loras.truncated(host.marked, 1)) == "-"
+def test_it_is_lost_where_it_is_said_to_be_lost(tiny: Case, sd15: Case) -> None:
+    assert verdict(loras.dare(tiny.marked, 0.9)) == "-"
+    assert verdict(loras.dare(sd15.marked, 0.9)) == "-"
+    merged = loras.merged(sd15.marked, [sd15.other(i) for i in (1, 2)])
+    assert verdict(loras.truncated(merged, 1)) == "-"
 
 
 def test_a_copy_that_went_through_a_file_without_names_or_metadata_is_read(tiny: Case) -> None:
@@ -457,8 +471,8 @@ def test_probes_depend_on_seed_shape_and_count_alone() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "count"),
-    [((24, 24), 256), ((96, 96), 1024), ((320, 320), 1024), ((1280, 2048), 1024),
-     ((3072, 3072), 4096)],
+    [((24, 24), 256), ((96, 96), 1024), ((320, 320), 1024), ((640, 768), 1024),
+     ((1280, 768), 2048), ((1280, 2048), 2048), ((3072, 3072), 4096)],
 )  # fmt: skip
 def test_the_number_of_chips_is_a_power_of_two_given_by_the_shape(
     shape: tuple[int, int], count: int

@@ -49,6 +49,7 @@ PROFILE: Final = "kyodaku-wm-1"
 EMBED_POWER: Final = 0.5
 MIN_DIMENSION: Final = 8  # a side shorter than this has no room for a probe
 RANK_FLOOR: Final = 1e-3  # singular values below this share of the first are rounding
+_CHIPS: Final = ((1 << 22, 4096), (1 << 19, 2048))  # from so many entries of a block, so many
 DEFAULT_FPR: Final = 1e-9
 DEFAULT_CANDIDATES: Final = 1_000_000
 
@@ -143,11 +144,12 @@ def chips(shape: Shape) -> int:
     block.
 
     A function of the shape alone, so that the reader of a lone module needs no more than the
-    module. 1024 keeps t below its cap sqrt(sum of C) for SD 1.5; the largest shapes (Flux) come in
-    so few kinds that they need 4096.
+    module. t is capped by sqrt(sum of C): 1024 keeps it there for small layers, while the largest
+    of SD 1.5 and SDXL, of which a file holds dozens, would be full at 2 % and need 2048. Flux comes
+    in so few kinds of layers that they need 4096.
     """
     m, n = shape
-    most = 4096 if m * n >= 1 << 22 else 1024
+    most = next((count for entries, count in _CHIPS if m * n >= entries), 1024)
     return max(CODED, min(most, 1 << int(math.log2(m * n / 2))))
 
 
@@ -228,8 +230,8 @@ def choose_eps(weights: Weights) -> Strength:
 
 
 def embed(weights: Weights, key: Key, artefact_id: bytes, eps: float) -> Weights:
-    """Mark a file: same keys, shapes, types, rank and scale, each dW moved by about `eps` of its
-    length.
+    """Mark a file: same keys, shapes, types, rank and scale, the dW moved by `eps` of their lengths
+    in root mean square over the modules.
 
     The change lies in the tangent space of the rank-r matrices at dW, where a change survives being
     stored as B and A: B' = U S^1/2 + k M V diag(w), A' = S^1/2 V^T + k diag(w) U^T M with M = sum_c
@@ -241,7 +243,13 @@ def embed(weights: Weights, key: Key, artefact_id: bytes, eps: float) -> Weights
         raise ValueError("eps must lie in (0, 0.1]")
     code = codebook(key, [artefact_id])[0].astype(np.float32)
     groups = _by_form(_markable(weights))
-    moved = [_marked(_spectrum(group), key, code, eps) for group in groups]
+    # What a module can carry grows with sqrt(m + n): shares in that proportion carry the most.
+    sides = [math.sqrt(sum(group[0].shape)) for group in groups]
+    mean = math.sqrt(np.average(np.square(sides), weights=[len(group) for group in groups]))
+    moved = [
+        _marked(_spectrum(group), key, code, eps * side / mean)
+        for group, side in zip(groups, sides, strict=True)
+    ]
     # One more common factor brings the root mean square change to eps exactly: the two parts of the
     # change and the cross term are not orthogonal, and |delta| is known only once they are built.
     gain = eps / math.sqrt(
@@ -289,10 +297,13 @@ def _marked(spectrum: Spectrum, key: Key, code: Signs, eps: float) -> _Marked:
     left, right = spectrum.left * root, spectrum.right * root
     left_step, right_step = pull_left * weight, pull_right * weight
     norm = np.sqrt(np.square(spectrum.values).sum(axis=1))
-    scale = _over(eps * norm, _step_size(left, right, left_step, right_step))
-    left_step *= scale[:, None, None].astype(np.float32)
-    right_step *= scale[:, None, None].astype(np.float32)
-    size = _step_size(left, right, left_step, right_step)
+    # The first pass brings the step to its length; only then is the product of both steps as small
+    # as it will be, and the second pass sees it in proportion.
+    for square in (0.0, 1.0):
+        size = _step_size(left, right, left_step, right_step, square)
+        scale = _over(eps * norm, size)[:, None, None].astype(np.float32)
+        left_step, right_step = left_step * scale, right_step * scale
+    size = _step_size(left, right, left_step, right_step, 1.0)
     return _Marked(left, right, left_step, right_step, _over(size, norm))
 
 
@@ -332,15 +343,17 @@ def _direction_weights(values: Float64, eps: float) -> Float32:
     return _over(shaped * values, values + floor).astype(np.float32)
 
 
-def _step_size(left: Float32, right: Float32, left_step: Float32, right_step: Float32) -> Float64:
-    """|(left + left_step)(right + right_step)^T - left right^T|_F, through r x r products."""
+def _step_size(
+    left: Float32, right: Float32, left_step: Float32, right_step: Float32, square: float
+) -> Float64:
+    """|(left + left_step)(right + right_step)^T - left right^T|_F, through r x r products; `square`
+    is the share of the product of both steps that is counted: 0 for the change to first order.
+    """
     a = np.concatenate([left, left_step], axis=2)
     b = np.concatenate([right, right_step], axis=2)
     rank = left.shape[2]
-    # left right_step^T + left_step right^T + left_step right_step^T = a K b^T with K zero only in
-    # its first block.
-    middle = np.ones((2, 2))
-    middle[0, 0] = 0
+    # left right_step^T + left_step right^T + square * left_step right_step^T = a K b^T.
+    middle = np.array([[0, 1], [1, square]])
     k = np.kron(middle, np.eye(rank))
     gram_a = (np.swapaxes(a, 1, 2) @ a).astype(np.float64)
     gram_b = (np.swapaxes(b, 1, 2) @ b).astype(np.float64)
