@@ -35,6 +35,22 @@ def test_dropping_and_rescaling_nine_entries_in_ten_is_read_beside_the_master(sd
     assert {hit.artefact_id for hit in hits} == {ID}
 
 
+def test_what_was_dropped_from_the_delivered_factors_costs_only_its_share(sd15: Case) -> None:
+    """Rescaling the survivors tenfold leaves no noise where the gaps are known: far above 10.5."""
+    whole = claim(read_beside(sd15.marked, sd15.master, KEY), KEY, ID).t
+    kept = claim(read_beside(loras.dare(sd15.marked, 0.9), sd15.master, KEY), KEY, ID).t
+    assert kept > 0.8 * whole
+    # With factors of its own the file is beside the master as a product only.
+    mixed = loras.dare(loras.refactored(sd15.marked), 0.9)
+    assert claim(read_beside(mixed, sd15.master, KEY), KEY, ID).t < 0.5 * whole
+
+
+def test_gaps_in_a_strangers_factors_and_in_the_masters_accuse_nobody(sd15: Case) -> None:
+    many = [*LICENSEES, *strangers(20_000, seed=4)]
+    for innocent in (sd15.master, embed(sd15.master, WRONG_KEY, ID, 0.02), sd15.other(5)):
+        assert named(read_beside(loras.dare(innocent, 0.9), sd15.master, KEY), many) == set()
+
+
 def test_the_master_lifts_every_reading_it_is_needed_for(sd15: Case) -> None:
     others = [sd15.other(i) for i in range(3)]
     for attacked in (

@@ -6,6 +6,10 @@ Neither the file (when it is innocent) nor the master depends on the key, so `wa
 bounds a false answer here exactly as it does without the master; the candidates are the deliveries
 of the masters that were tried.
 
+Where the file still holds the factors that were delivered, the master's own are taken out of each
+factor, column by column and only at the entries that were kept: what was dropped (DARE) then costs
+its share of the mark instead of burying it in noise.
+
 Modules are matched by their content within one shape, never by name. A file whose layers were fused
 or cut apart has no module of the master's shape and is read as it is.
 """
@@ -14,12 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from training.core.watermark import Reading, Shape, read_modules, search
+from training.core.watermark import Reading, Shape, read_modules, search, unmarked_factors
 from training.core.watermark_code import Codebook, Hit, Key
 from training.core.weights import Float32, Module, Weights, adapters
+
+# The share of each factor that the master's columns must explain: a stranger's explain one in m.
+SAME_FACTORS: Final = 0.5
 
 
 def read_beside(weights: Weights, master: Weights, key: Key) -> Reading:
@@ -50,8 +58,11 @@ def residual(found: Sequence[Module], master: Sequence[Module]) -> list[Module]:
     of both.
     """
     known: dict[Shape, _Stack] = {}
-    for shape in {module.shape for module in master}:
-        known[shape] = _Stack.of([module for module in master if module.shape == shape])
+    delivered = unmarked_factors(master)
+    for shape in {module.shape for module, _, _ in delivered}:
+        known[shape] = _Stack.of(
+            [(up, down) for module, up, down in delivered if module.shape == shape]
+        )
     return [
         known[module.shape].taken_from(module) if module.shape in known else module
         for module in found
@@ -68,11 +79,11 @@ class _Stack:
     squares: tuple[float, ...]
 
     @classmethod
-    def of(cls, modules: Sequence[Module]) -> _Stack:
-        ups = [_largest_one(module.up) for module in modules]
-        downs = [_largest_one(module.down) for module in modules]
+    def of(cls, factors: Sequence[tuple[Float32, Float32]]) -> _Stack:
+        ups = [_largest_one(up) for up, _ in factors]
+        downs = [_largest_one(down) for _, down in factors]
         squares = [_inner(u, d, u, d) for u, d in zip(ups, downs, strict=True)]
-        starts = np.cumsum([0, *(module.rank for module in modules)])
+        starts = np.cumsum([0, *(up.shape[1] for up in ups)])
         return cls(np.hstack(ups), np.vstack(downs), tuple(starts.tolist()), tuple(squares))
 
     def taken_from(self, module: Module) -> Module:
@@ -82,16 +93,32 @@ class _Stack:
         size = np.sqrt(np.maximum(self.squares, 1e-30))
         best = int(np.argmax(np.abs(along) / size))
         part = slice(self.starts[best], self.starts[best + 1])
-        gamma = np.float32(along[best] / size[best] ** 2)
-        return Module(
-            module.shape,
-            np.hstack([up, -gamma * self.up[:, part]]),
-            np.vstack([down, self.down[part]]),
-            1.0,
-            module.stem,
-            module.up_key,
-            module.down_key,
-        )
+        mine, yours = self.up[:, part], self.down[part]
+        left, right = _beside(up, mine), _beside(down.T, yours.T)
+        if left is not None and right is not None:
+            # To first order: the residual of each factor beside the other factor of the master.
+            (up_rest, up_part), (down_rest, down_part) = left, right
+            ups, downs = np.hstack([up_rest, up_part]), np.vstack([down_part.T, down_rest.T])
+        else:
+            gamma = np.float32(along[best] / size[best] ** 2)
+            ups, downs = np.hstack([up, -gamma * mine]), np.vstack([down, yours])
+        return Module(module.shape, ups, downs, 1.0, module.stem, module.up_key, module.down_key)
+
+
+def _beside(found: Float32, master: Float32) -> tuple[Float32, Float32] | None:
+    """(found less the part along master, that part without gaps), column by column over the entries
+    that are not zero; None where these are other factors.
+    """
+    if found.shape != master.shape:
+        return None
+    kept = found != 0
+    square = (np.square(master) * kept).sum(axis=0, dtype=np.float64)
+    along = (found * master).sum(axis=0, dtype=np.float64)
+    gamma = np.divide(along, square, out=np.zeros_like(along), where=square > 0)
+    part = master * gamma.astype(np.float32)
+    rest = (found - part) * kept
+    explained = 1 - float(np.square(rest).sum()) / max(float(np.square(found).sum()), 1e-30)
+    return (rest, part) if explained >= SAME_FACTORS else None
 
 
 def _largest_one(factor: Float32) -> Float32:

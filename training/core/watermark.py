@@ -290,6 +290,19 @@ class _Marked:
         return out
 
 
+def unmarked_factors(modules: Sequence[Module]) -> list[tuple[Module, Float32, Float32]]:
+    """Each module with the factors up (m, r), down (r, n) that `embed` starts from: a delivered
+    file holds these, moved by the mark.
+    """
+    out: list[tuple[Module, Float32, Float32]] = []
+    for group in _by_form(modules):
+        spectrum = _spectrum(group)
+        root = np.sqrt(spectrum.values).astype(np.float32)[:, None, :]
+        ups, downs = spectrum.left * root, np.swapaxes(spectrum.right * root, 1, 2)
+        out += zip(group, ups, downs, strict=True)
+    return out
+
+
 def _marked(spectrum: Spectrum, key: Key, code: Signs, eps: float) -> _Marked:
     pull_left, pull_right = _pulls(spectrum, key, code)
     root = np.sqrt(spectrum.values).astype(np.float32)[:, None, :]
