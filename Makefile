@@ -36,7 +36,7 @@ format: ## let ruff put everything in form
 db: ## the database alone, until Ctrl-C
 	@KYODAKU_MODE=test $(PY) -m registry.local db
 
-bench: bench-log bench-watermark bench-watermark-null bench-token bench-gate bench-trainer bench-faces bench-curation bench-difference ## every bench
+bench: bench-log bench-watermark bench-watermark-null bench-watermark-trained bench-token bench-gate bench-trainer bench-faces bench-curation bench-difference ## every bench
 
 bench-log: ## the log's speed beside a peer's (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_log
@@ -46,6 +46,9 @@ bench-watermark: ## how well the watermark is read back (QUICK=1: under a minute
 
 bench-watermark-null: ## what the watermark says of the innocent: 10^8 evaluations (QUICK=1: 10^6)
 	@$(PY) -m tests.bench.bench_watermark_null
+
+bench-watermark-trained: ## what the mark costs a LoRA really trained, and what it survives (QUICK=1: two minutes)
+	@$(PY) -m tests.bench.bench_watermark_trained
 
 bench-token: ## how fast a worker checks a consent token (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_token
