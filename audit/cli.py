@@ -1,9 +1,9 @@
 """`kyodaku`: what an auditor, a licensee or anybody else runs on their own machine. Stage 9.
 
-`verify` and `inspect` work offline and load no network code; `trace` asks a registry over HTTP and
-loads its client only then. `curate` looks at a folder of pictures as the gate does, without a
-server. Exit codes: 0 verified (found), 1 not verified (not found), 2 the
-question could not be asked (wrong arguments, unreadable file, registry unreachable).
+`verify`, `open` and `inspect` work offline and load no network code; `trace` asks a registry over
+HTTP and loads its client only then. `curate` looks at a folder of pictures as the gate does,
+without a server. Exit codes: 0 verified (found), 1 not verified (not found), 2 the question could
+not be asked (wrong arguments, unreadable file, registry unreachable).
 """
 
 from __future__ import annotations
@@ -16,9 +16,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from audit import delivered
+from audit.telling import (
+    CANNOT,
+    NO,
+    OK,
+    TEST,
+    failure_lines,
+    failure_payload,
+    passed,
+    reason,
+    tell,
+)
+from audit.verifier import folder as folders
 from audit.verifier import pack as packs
 from audit.verifier import verify as verifier
-from audit.verifier.steps import STEPS, Step, StepError
+from audit.verifier.steps import Step, StepError
 from audit.verifier.verify import Verdict
 from registry.core import receipts, refusals
 from registry.core.refusals import Locale
@@ -27,12 +40,7 @@ from registry.log.core.errors import VerificationError
 from training.core import weights
 from training.desk import arguments as desk
 
-OK, NO, CANNOT = 0, 1, 2
 _MAX_LORA: Final = 8 << 30
-_BROKEN: Final = {
-    "ja": "この手順の証明が成り立ちません。",
-    "en": "The proof of this step does not hold.",
-}
 _VERIFIED: Final = {
     "ja": "VERIFIED {lora}: {date} 時点で証明が成り立ちます。{standing}",
     "en": "VERIFIED {lora}: every proof holds as of {date}. {standing}",
@@ -41,10 +49,6 @@ _IN_FORCE: Final = {"ja": "許諾は有効でした。", "en": "The grant was in
 _ENDED: Final = {
     "ja": "学習は許諾されていましたが、この日の時点で新しい利用はできません({code})。",
     "en": "The training was covered, but no new use was allowed on that day ({code}).",
-}
-_TEST: Final = {
-    "ja": "テスト用の登録です。本番の許諾ではありません。",
-    "en": "This is a test registration, not a live grant.",
 }
 _RECEIPT: Final = {
     "ja": "VERIFIED {receipt}: {who}({party_id})が {asserted_at} に署名し、"
@@ -77,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = {
         "verify": _verify,
         "inspect": _inspect,
+        "open": delivered.open_parcel,
         "trace": _trace,
         "curate": _curate,
         "calibrate": _calibrate,
@@ -87,10 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kyodaku", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    verify = commands.add_parser("verify", help="verify an evidence pack or a receipt, offline")
-    verify.add_argument("pack", type=Path, help="a pack (zip or folder) or a receipt (.json)")
+    verify = commands.add_parser("verify", help="verify a delivery, an evidence pack or a receipt")
+    verify.add_argument(
+        "pack", type=Path, help="a delivered folder, a pack (zip or folder) or a receipt (.json)"
+    )
     verify.add_argument("--trust", type=Path, required=True, help="the pinned trust.json")
     verify.add_argument("--lora", type=Path, help="the LoRA file to compare with the pack")
+    verify.add_argument(
+        "--proof", type=Path, help="the delivered folder's .tlog-proof, if it is not beside it"
+    )
     inspect = commands.add_parser("inspect", help="show what a pack or LoRA says (unverified)")
     inspect.add_argument("file", type=Path, help="a pack or a .safetensors file")
     trace = commands.add_parser("trace", help="ask a registry whose file this is")
@@ -101,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--url", required=True, help="the registry's address")
     trace.add_argument("--key", help="an API key; by default KYODAKU_API_KEY")
     desk.add_commands(commands, _language())
-    for command in (verify, inspect, trace):
+    for command in (verify, inspect, trace, *delivered.add_commands(commands)):
         command.add_argument("--json", action="store_true", help="one JSON object")
         command.add_argument("--lang", choices=("ja", "en"), default=_language())
     return parser
@@ -123,14 +133,16 @@ def _verify(options: argparse.Namespace) -> int:
         return _cannot(options, str(error))
     if options.pack.suffix == ".json":
         return _verify_receipt(options, trust)
+    if folders.is_folder(options.pack):
+        return delivered.verify_folder(options, trust)
     try:
         verdict = verifier.verify(_load(options.pack), trust, lora)
     except OSError as error:
         return _cannot(options, str(error))
     except StepError as error:
-        _tell(options, _failure_payload(error), _failure_lines(error, options.lang))
+        tell(options, failure_payload(error), failure_lines(error, options.lang))
         return NO
-    _tell(options, _payload(verdict), _lines(verdict, options.lang))
+    tell(options, _payload(verdict), _lines(verdict, options.lang))
     return OK
 
 
@@ -144,8 +156,8 @@ def _verify_receipt(options: argparse.Namespace, trust: TrustRoot) -> int:
         found = receipts.verify(data, trust)
     except VerificationError as error:
         failure = {"verified": False, "code": error.code, "detail": error.detail}
-        why = f"NOT VERIFIED receipt: {error.code} {_why(error.code, options.lang)}"
-        _tell(options, failure, [f"     {error.detail}", why])
+        why = f"NOT VERIFIED receipt: {error.code} {reason(error.code, options.lang)}"
+        tell(options, failure, [f"     {error.detail}", why])
         return NO
     approval, grant = found.receipt.approval, found.receipt.grant
     payload = {
@@ -162,9 +174,7 @@ def _verify_receipt(options: argparse.Namespace, trust: TrustRoot) -> int:
     line = _RECEIPT[options.lang].format(
         who=refusals.party_label(approval.by, options.lang), **payload
     )
-    _tell(
-        options, payload, [line] if grant.mode == "live" else [line, f"     {_TEST[options.lang]}"]
-    )
+    tell(options, payload, [line] if grant.mode == "live" else [line, f"     {TEST[options.lang]}"])
     return OK
 
 
@@ -178,11 +188,11 @@ def _load(path: Path) -> Mapping[str, bytes]:
 
 
 def _lines(verdict: Verdict, lang: Locale) -> list[str]:
-    lines = [_passed(step, lang) for step in verdict.steps]
+    lines = [passed(step, lang) for step in verdict.steps]
     if not verdict.lora_checked:
         lines.append(f"     {_WITHOUT_LORA[lang]}")
     if verdict.mode != "live":
-        lines.append(f"     {_TEST[lang]}")
+        lines.append(f"     {TEST[lang]}")
     if verdict.use is not None:
         lines.append(f"     {_used(verdict.use, lang)}")
     standing = _IN_FORCE[lang]
@@ -197,25 +207,6 @@ def _used(use: Mapping[str, Any], lang: Locale) -> str:
     covered = _OUTSIDE[lang].format(names=outside) if outside else _COVERED[lang]
     medium, quantity = use["medium"], use["quantity"]
     return _USED[lang].format(use=use["use_id"], medium=medium, quantity=quantity, covered=covered)
-
-
-def _passed(step: Step, lang: Locale) -> str:
-    return f" {step.number:2} ✓ {step.name}: {step.sentence(lang)}"
-
-
-def _failure_lines(error: StepError, lang: Locale) -> list[str]:
-    where = f"     {error.reading}" if error.reading else f"     {', '.join(error.files)}"
-    return [
-        *(_passed(step, lang) for step in error.done),
-        f" {error.step:2} ✗ {error.name}: {STEPS[error.name][0 if lang == 'ja' else 1]}",
-        f"{where}: {error.detail}",
-        f"NOT VERIFIED step {error.step} ({error.name}): {error.code} {_why(error.code, lang)}",
-    ]
-
-
-def _why(code: str, lang: Locale) -> str:
-    known = code.partition(":")[0] in refusals.CODES
-    return refusals.explain(code, lang).what if known else _BROKEN[lang]
 
 
 def _payload(verdict: Verdict) -> dict[str, Any]:
@@ -237,20 +228,6 @@ def _payload(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _failure_payload(error: StepError) -> dict[str, Any]:
-    passed = [{"number": s.number, "name": s.name, "ok": True} for s in error.done]
-    return {
-        "verified": False,
-        "step": error.step,
-        "name": error.name,
-        "code": error.code,
-        "detail": error.detail,
-        "files": list(error.files),
-        "file": error.reading,
-        "steps": [*passed, {"number": error.step, "name": error.name, "ok": False}],
-    }
-
-
 # --- inspect, trace -------------------------------------------------------------------------------
 
 
@@ -260,7 +237,7 @@ def _inspect(options: argparse.Namespace) -> int:
     except (OSError, ValueError, VerificationError) as error:
         return _cannot(options, str(error))
     lines = [f"{name}: {_plain(value)}" for name, value in shown.items()]
-    _tell(options, {"verified": None, "claims": shown}, [*lines, _NOTHING[options.lang]])
+    tell(options, {"verified": None, "claims": shown}, [*lines, _NOTHING[options.lang]])
     return OK
 
 
@@ -288,8 +265,10 @@ def _trace(options: argparse.Namespace) -> int:
     except (OSError, client.ClientError) as error:
         return _cannot(options, str(error))
     except VerificationError as error:
-        return _cannot(options, f"{_why(error.code, options.lang)} ({error.code}: {error.detail})")
-    _tell(options, answer, [str(answer["sentence"])])
+        return _cannot(
+            options, f"{reason(error.code, options.lang)} ({error.code}: {error.detail})"
+        )
+    tell(options, answer, [str(answer["sentence"])])
     return OK if answer["found"] else NO
 
 
@@ -334,14 +313,9 @@ def _read_lora(path: Path) -> bytes:
 
 def _cannot(options: argparse.Namespace, why: str) -> int:
     if options.json:
-        _tell(options, {"verified": False, "error": why}, [])
+        tell(options, {"verified": False, "error": why}, [])
     sys.stderr.write(f"kyodaku: {why}\n")
     return CANNOT
-
-
-def _tell(options: argparse.Namespace, payload: Mapping[str, Any], lines: Sequence[str]) -> None:
-    text = json.dumps(payload, ensure_ascii=False) if options.json else "\n".join(lines)
-    sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -113,8 +113,12 @@ def distortion(before: Weights, after: Weights) -> float:
 
 
 def each_factor(weights: Weights, change: Callable[[Float32], Float32]) -> Weights:
+    """`change` on every factor; an alpha is no factor."""
     return Weights(
-        {k: change(t.astype(np.float32)).astype(np.float32) for k, t in weights.tensors.items()}
+        {
+            k: change(t.astype(np.float32)).astype(np.float32) if t.ndim > 1 else t
+            for k, t in weights.tensors.items()
+        }
     )
 
 

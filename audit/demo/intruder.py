@@ -156,13 +156,9 @@ def present_again(job_id: str) -> str:
 
 def disguise(data: bytes) -> bytes:
     """Rename every module, strip the metadata, convert to fp16 at another scale."""
-    plain = weights.strip(weights.half(weights.read(data)))
-    stems: dict[str, str] = {}
     tensors = {}
-    for name, tensor in plain.tensors.items():
-        for suffix in (".lora_A.weight", ".lora_B.weight"):
-            if name.endswith(suffix):
-                stem = stems.setdefault(name.removesuffix(suffix), f"block_{len(stems):03d}")
-                scale = np.float16(0.5 if suffix == ".lora_A.weight" else 2.0)
-                tensors[stem + suffix] = (tensor * scale).astype(np.float16)
+    for number, module in enumerate(weights.adapters(weights.strip(weights.read(data)))):
+        stem = f"block_{number:03d}"
+        tensors[f"{stem}.lora_A.weight"] = (0.5 * module.down).astype(np.float16)
+        tensors[f"{stem}.lora_B.weight"] = (2.0 * module.scale * module.up).astype(np.float16)
     return weights.write(tensors, {})

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,44 @@ def shown(path: Path) -> str:
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
 
 
-def try_out(request_id: str, base: Path) -> dict[str, Any]:
+def open_parcel(request_id: str, parcel: bytes, identity: str) -> tuple[Path, str]:
+    """Run `kyodaku open` as the licensee does; returns the LoRA file and what it printed."""
+    place = folder(request_id)
+    (place / "parcel.zip").write_bytes(parcel)
+    key = place / "delivery.key"
+    key.touch(0o600)
+    key.write_text(identity + "\n")
+    _pin(place)
+    printed = _kyodaku(
+        "open", str(place / "parcel.zip"), "--identity", str(key), "--to", str(place), place=place
+    )
+    found = list(place.glob("dlv_*/lor_*.safetensors"))
+    if len(found) != 1:
+        raise Unexpected(f"the delivery does not open: {printed[-300:]}")
+    return found[0], printed
+
+
+def _pin(place: Path) -> None:
+    """An auditor, or a licensee, got this file once, from somewhere else."""
+    (place / "trust.json").write_bytes(keyring.trust_root().to_bytes())
+
+
+def _kyodaku(command: str, *words: str, place: Path, away: Sequence[str] = ()) -> str:
+    """What the command prints, with the pinned keys of this folder."""
+    line = [*away, sys.executable, "-m", "audit.cli", command, *words]
+    line += ["--trust", str(place / "trust.json")]
+    done = subprocess.run(  # noqa: S603 - our own program
+        line, capture_output=True, text=True, cwd=settings.BASE_DIR, timeout=120, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def try_out(request_id: str, adapter: Path, base: Path) -> dict[str, Any]:
     """Load the delivered file as any reader would, in a process of its own, and measure it.
 
     Leaves `samples.png`: the base's pictures above, the adapter's below.
     """
-    place = folder(request_id)
-    adapter, samples = place / "adapter.safetensors", place / "samples.png"
+    samples = folder(request_id) / "samples.png"
     command = [sys.executable, "-m", "training.trainer.evaluate", "--base", str(base)]
     command += ["--adapter", str(adapter), "--picture", str(samples)]
     done = subprocess.run(  # noqa: S603 - our own program
@@ -47,32 +79,17 @@ def try_out(request_id: str, base: Path) -> dict[str, Any]:
     return measured
 
 
-def verify_offline(request_id: str, pack: bytes) -> tuple[str, bool]:
+def verify_offline(request_id: str, pack: bytes, adapter: Path) -> tuple[str, bool]:
     """Run `kyodaku verify` on the pack, with the network taken away where the system allows it.
 
     Returns what it printed, and whether the network really was away.
     """
     place = folder(request_id)
     (place / "evidence.zip").write_bytes(pack)
-    # An auditor got this file once, from somewhere else.
-    (place / "trust.json").write_bytes(keyring.trust_root().to_bytes())
+    _pin(place)
     away = _no_network()
-    command = [
-        *away,
-        sys.executable,
-        "-m",
-        "audit.cli",
-        "verify",
-        str(place / "evidence.zip"),
-        "--trust",
-        str(place / "trust.json"),
-        "--lora",
-        str(place / "adapter.safetensors"),
-    ]
-    done = subprocess.run(  # noqa: S603 - our own program
-        command, capture_output=True, text=True, cwd=settings.BASE_DIR, timeout=120, check=False
-    )
-    return done.stdout + done.stderr, bool(away)
+    words = (str(place / "evidence.zip"), "--lora", str(adapter))
+    return _kyodaku("verify", *words, place=place, away=away), bool(away)
 
 
 def _no_network() -> list[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
-import pyrage
 from django.utils import timezone
 
 from audit.demo import intruder, receipts
@@ -51,6 +51,7 @@ class Story:
     job: str = ""
     delivery: str = ""
     delivered: bytes = b""
+    adapter: Path = Path()
     trace: dict[str, Any] = field(default_factory=dict)
     log_before: int = field(default_factory=Entry.objects.count)
 
@@ -282,21 +283,24 @@ class Story:
         self.screen.stage(8)
         fetched = self.dana.get(made["link"])
         fetched.yes()
-        identity = pyrage.x25519.Identity.from_str(self.world.age_identity)
-        self.delivered = pyrage.decrypt(fetched.content, [identity])
+        self.adapter, printed = receipts.open_parcel(
+            self.request, fetched.content, self.world.age_identity
+        )
+        self.delivered = self.adapter.read_bytes()
         adapter = weights.read(self.delivered)
-        folder = receipts.folder(self.request)
-        (folder / "adapter.safetensors").write_bytes(self.delivered)
         self.screen.say(
             f"{made['id']}: {len(self.delivered):,} バイト、テンソル {len(adapter.tensors)} 個。"
-            f" 名前・説明文・パスなし → {receipts.shown(folder)}",
-            "encrypted to the licensee's age key; fetched, opened, no name, caption or path inside",
+            f" 名前・説明文・パスなし → {receipts.shown(self.adapter.parent)}",
+            "encrypted to the licensee's key; `kyodaku open` checks and unpacks it; no name inside",
         )
-        measured = receipts.try_out(self.request, intruder.base_folder(self.world.base.sha256))
+        self.screen.console.print(printed.rstrip(), markup=False)
+        measured = receipts.try_out(
+            self.request, self.adapter, intruder.base_folder(self.world.base.sha256)
+        )
         self.screen.say(
             f"diffusers で読み込み {measured['loaded']}/{measured['in_file']}、"
             f"画素の平均変化 {measured['change']:.3f}、外すと {measured['restored']:.3f}"
-            f" → {receipts.shown(folder / 'samples.png')}",
+            f" → {receipts.shown(receipts.folder(self.request) / 'samples.png')}",
             "pipe.load_lora_weights: all tensors loaded, the pictures change, unloading restores",
         )
 
@@ -335,7 +339,7 @@ class Story:
         )
         pack = self.charlie.get(f"/api/v1/deliveries/{self.delivery}/evidence")
         pack.yes()
-        verdict, away = receipts.verify_offline(self.request, pack.content)
+        verdict, away = receipts.verify_offline(self.request, pack.content, self.adapter)
         if away:
             self.screen.say("証跡一式をネットワークなしで検証", "evidence, network taken away:")
         else:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from registry.log.core.errors import VerificationError
+from training.core import archive
+from training.core.archive import END, END_MAGIC, LOCAL, malformed
 
 FORMAT: Final = "kyodaku/evidence/v1"
 MAX_FILES: Final = 256
@@ -32,10 +34,6 @@ _NAME: Final = re.compile(
     r"|worker\.pub|(run|delivery)\.dsse\.json|approvals/[a-z_]{1,20}-per_[0-9a-f]{20}\.json"
     r"|entries/(0|[1-9][0-9]{0,15})\.json|proofs/(0|[1-9][0-9]{0,15})\.tlog-proof"
 )
-_LOCAL: Final = struct.Struct("<4sHHHHHIIIHH")
-_CENTRAL: Final = struct.Struct("<4sHHHHHHIIIHHHHHII")
-_END: Final = struct.Struct("<4sHHHHIIH")
-_LOCAL_MAGIC, _CENTRAL_MAGIC, _END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 # What the standard library raises for a zip that is none.
 _UNREADABLE: Final = (
     zipfile.BadZipFile,
@@ -46,8 +44,6 @@ _UNREADABLE: Final = (
     struct.error,
     zlib.error,
 )
-# 1980-01-01 00:00, the first instant of the format: a pack has no date of its own.
-_DATE: Final = 0x21
 
 
 def write(files: Mapping[str, bytes]) -> bytes:
@@ -56,15 +52,7 @@ def write(files: Mapping[str, bytes]) -> bytes:
     Raises `VerificationError("malformed")` for a name or size that a pack cannot have.
     """
     _check(files)
-    body, directory = bytearray(), bytearray()
-    for name, data in sorted(files.items()):
-        ascii_name = name.encode("ascii")
-        common = (20, 0, 0, 0, _DATE, zlib.crc32(data), len(data), len(data), len(ascii_name), 0)
-        directory += _CENTRAL.pack(_CENTRAL_MAGIC, 20, *common, 0, 0, 0, 0, len(body)) + ascii_name
-        body += _LOCAL.pack(_LOCAL_MAGIC, *common) + ascii_name + data
-    count = len(files)
-    end = _END.pack(_END_MAGIC, 0, 0, count, count, len(directory), len(body), 0)
-    return bytes(body + directory + end)
+    return archive.write(files)
 
 
 def read(data: bytes) -> dict[str, bytes]:
@@ -75,23 +63,23 @@ def read(data: bytes) -> dict[str, bytes]:
     (3) or a plain zip of another writer; (4) but not our form with a few bytes changed in it.
     """
     if len(data) > MAX_PACK_BYTES:  # (1)
-        raise _malformed(f"larger than {MAX_PACK_BYTES} bytes")
+        raise malformed(f"larger than {MAX_PACK_BYTES} bytes")
     try:
-        return _own_form(data)  # (2)
+        return archive.read(data, _check)  # (2)
     except VerificationError:
         files = _other_writer(data)  # (3)
     own = write(files)
     if len(own) == len(data):  # (4) Another writer differs in every header, damage in a place.
         differing = sum(a != b for a, b in zip(own, data, strict=True))
         if differing < 2 * len(files):
-            raise _malformed("changed in its zip headers")
+            raise malformed("changed in its zip headers")
     return files
 
 
 def _other_writer(data: bytes) -> dict[str, bytes]:
     """The files of a plain zip: contiguous members from the first byte, nothing after the end."""
-    if data[-_END.size :][:4] != _END_MAGIC:
-        raise _malformed("no plain zip: something follows its end")
+    if data[-END.size :][:4] != END_MAGIC:
+        raise malformed("no plain zip: something follows its end")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = sorted(archive.infolist(), key=lambda m: m.header_offset)
@@ -99,7 +87,7 @@ def _other_writer(data: bytes) -> dict[str, bytes]:
             named = [m for m in members if not m.filename.endswith("/")]
             files = {m.filename: _content(archive, m) for m in named}
     except _UNREADABLE as error:
-        raise _malformed(f"no plain zip: {type(error).__name__}") from error
+        raise malformed(f"no plain zip: {type(error).__name__}") from error
     _check(files)
     return files
 
@@ -107,57 +95,27 @@ def _other_writer(data: bytes) -> dict[str, bytes]:
 def _check_layout(members: list[zipfile.ZipInfo], end: int) -> None:
     """Each name once, and no room for anything between the members."""
     if not 0 < len(members) <= MAX_FILES + 3:  # three folders
-        raise _malformed(f"more than {MAX_FILES} files, or none")
+        raise malformed(f"more than {MAX_FILES} files, or none")
     if len({m.filename for m in members}) != len(members):
-        raise _malformed("a name twice")
+        raise malformed("a name twice")
     # Behind its data a member may have a descriptor (16 bytes) and, before it, an extra field.
     starts = [*(m.header_offset for m in members), end]
     for member, (start, following) in zip(members, itertools.pairwise(starts), strict=True):
-        least = _LOCAL.size + len(member.filename.encode()) + member.compress_size
+        least = LOCAL.size + len(member.filename.encode()) + member.compress_size
         if not 0 <= following - start - least <= 64:
-            raise _malformed("bytes between the members")
+            raise malformed("bytes between the members")
     if starts[0] != 0:
-        raise _malformed("bytes before the first member")
+        raise malformed("bytes before the first member")
 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """One member, no longer than it may be, whatever it says of itself; its CRC is checked."""
     if member.file_size > MAX_FILE_BYTES or member.flag_bits & 1:
-        raise _malformed(f"{member.filename[:80]!r} is too large or encrypted")
+        raise malformed(f"{member.filename[:80]!r} is too large or encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _malformed(f"{member.filename[:80]!r} is packed in another way than deflate")
+        raise malformed(f"{member.filename[:80]!r} is packed in another way than deflate")
     with archive.open(member) as file:
         return file.read(MAX_FILE_BYTES + 1)
-
-
-def _own_form(data: bytes) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    position = 0
-    while data[position : position + 4] == _LOCAL_MAGIC:
-        name, content, position = _member(data, position)
-        if name in files:
-            raise _malformed(f"{name} twice")
-        if len(files) >= MAX_FILES:
-            raise _malformed(f"more than {MAX_FILES} files")
-        files[name] = content
-    _check(files)
-    if write(files) != data:
-        raise _malformed("not in our own form")
-    return files
-
-
-def _member(data: bytes, start: int) -> tuple[str, bytes, int]:
-    header = data[start : start + _LOCAL.size]
-    if len(header) < _LOCAL.size:
-        raise _malformed("cut short")
-    (_, _, _, method, _, _, _, packed, size, name_length, extra) = _LOCAL.unpack(header)
-    if method != 0 or packed != size or extra != 0:
-        raise _malformed("a compressed or decorated member")
-    begin = start + _LOCAL.size + name_length
-    name, content = data[start + _LOCAL.size : begin], data[begin : begin + size]
-    if len(content) != size or not name.isascii():
-        raise _malformed("cut short, or a name that is not ASCII")
-    return name.decode("ascii"), content, begin + size
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -170,9 +128,9 @@ def read_folder(folder: Path) -> dict[str, bytes]:
         name = path.relative_to(folder).as_posix()
         _check_name(name)
         if path.is_symlink() or not path.is_file():
-            raise _malformed(f"{name} is not a regular file")
+            raise malformed(f"{name} is not a regular file")
         if len(files) >= MAX_FILES:
-            raise _malformed(f"more than {MAX_FILES} files")
+            raise malformed(f"more than {MAX_FILES} files")
         with path.open("rb") as file:
             files[name] = file.read(MAX_FILE_BYTES + 1)
     _check(files)
@@ -197,19 +155,15 @@ def _walk(folder: Path) -> Iterable[Path]:
 
 def _check(files: Mapping[str, bytes]) -> None:
     if not files or len(files) > MAX_FILES:
-        raise _malformed(f"a pack has 1 to {MAX_FILES} files")
+        raise malformed(f"a pack has 1 to {MAX_FILES} files")
     for name, data in files.items():
         _check_name(name)
         if len(data) > MAX_FILE_BYTES:
-            raise _malformed(f"{name} is larger than {MAX_FILE_BYTES} bytes")
+            raise malformed(f"{name} is larger than {MAX_FILE_BYTES} bytes")
     if sum(map(len, files.values())) > MAX_PACK_BYTES:
-        raise _malformed(f"larger than {MAX_PACK_BYTES} bytes")
+        raise malformed(f"larger than {MAX_PACK_BYTES} bytes")
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise _malformed(f"{name[:80]!r} is no file of a pack")
-
-
-def _malformed(detail: str) -> VerificationError:
-    return VerificationError("malformed", detail)
+        raise malformed(f"{name[:80]!r} is no file of a pack")

@@ -68,6 +68,33 @@ STEPS: Final[Mapping[str, tuple[str, str]]] = {
         "this file is the one that was delivered",
     ),
 }
+# The same for a delivered folder.
+FOLDER_STEPS: Final[Mapping[str, tuple[str, str]]] = {
+    "folder": (
+        "納品フォルダーのファイルがそろい、余分なものがない",
+        "the folder is complete and holds nothing else",
+    ),
+    "bundle": (
+        "どのファイルも、フォルダーの署名のとおり",
+        "every file is the one that the folder's signature covers",
+    ),
+    "delivered": (
+        "このファイルの納品を登録簿が署名し、フォルダーの鍵も指している",
+        "the registry signed the delivery of this file, and names the folder's key",
+    ),
+    "made": (
+        "学習の記録は納品の記録が指すもので、登録簿が署名した",
+        "the run's record is the one that the delivery names; the registry signed it",
+    ),
+    "header": (
+        "ファイル自身の記載は納品の記録と同じ",
+        "the file says of itself what the delivery says",
+    ),
+    "entry": (
+        "この納品は、固定した鍵で署名された台帳にある",
+        "this delivery stands in the log signed by the pinned keys",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +107,7 @@ class Step:
 
     def sentence(self, locale: Locale = "ja") -> str:
         """What has been proved."""
-        return STEPS[self.name][0 if locale == "ja" else 1]
+        return {**STEPS, **FOLDER_STEPS}[self.name][0 if locale == "ja" else 1]
 
 
 class StepError(VerificationError):

@@ -107,31 +107,31 @@ def verify(files: Mapping[str, bytes], trust: TrustRoot, lora: bytes | None = No
         claims = _token(walk, trust, redeemed.at)
         grant, digest = claims.grant, claims.grant.digest().hex()
     with walk.step("grant", GRANT):  # (4)
-        _same(walk.bytes(GRANT), grant.canonical(), "approval_replaced", "another grant")
+        same(walk.bytes(GRANT), grant.canonical(), "approval_replaced", "another grant")
     with walk.step("text", *TEXTS.values()):  # (5)
         for locale, name in TEXTS.items():
             found = hashlib.sha256(walk.bytes(name)).hexdigest()
-            _same(found, grant.text_sha256[locale], "approval_text_mismatch", name)
+            same(found, grant.text_sha256[locale], "approval_text_mismatch", name)
     with walk.step("approvals", *walk.under("approvals")):  # (6)
         approvals = _approvals(walk, claims, trust)
     with walk.step("curation", CURATION):  # (7)
         report = walk.json(CURATION)
         found = canonical.digest(curation.FORMAT, report).hex()
-        _same(found, grant.curation_digest, "curation_mismatch", "digest")
+        same(found, grant.curation_digest, "curation_mismatch", "digest")
     with walk.step("pictures", MANIFEST, RIGHTS):  # (8)
         _check_pictures(walk.json(MANIFEST), grant, report)
         _check_rights(Sheet.from_payload(walk.json(RIGHTS)), grant, report)
     with walk.step("worker", WORKER):  # (9)
         worker = canonical.unb64u(walk.text(WORKER))
         keys.load_ed25519_public(worker)
-        _same(keys.thumbprint(worker), claims.jkt, "wrong_worker", "the token names another key")
+        same(keys.thumbprint(worker), claims.jkt, "wrong_worker", "the token names another key")
     with walk.step("run", RUN):  # (10)
         run, run_digest = _run(walk.json(RUN), claims, worker, trust, redeemed.at)
     with walk.step("delivery", DELIVERY):  # (11)
         delivery, delivery_digest = _delivery(walk.json(DELIVERY), grant, digest, trust)
         made_from = delivery.dependencies
-        _same(made_from["master"], run.subject_sha256, "wrong_subject", "another master")
-        _same(made_from["run-statement"], run_digest, "wrong_subject", "another run")
+        same(made_from["master"], run.subject_sha256, "wrong_subject", "another master")
+        same(made_from["run-statement"], run_digest, "wrong_subject", "another run")
     with walk.step("history", *entry_files):  # (12)
         case = Case(claims, approvals, run, run_digest, delivery, delivery_digest)
         ids, used = check_history(entries, case), reported(entries)
@@ -214,7 +214,7 @@ def _standing(
     if as_of.tzinfo is None:
         raise VerificationError("malformed", "as_of without a time zone")
     listed = status_list.verify(status, trust, uri=claims.status_uri, at=as_of)
-    _same(listed.issued_at, as_of, "status_stale", "issued at another time than as_of")
+    same(listed.issued_at, as_of, "status_stale", "issued at another time than as_of")
     code = listed.code(claims.status_index)
     if code is None and as_of >= claims.grant.terms.ends_at():
         code = "expired"
@@ -224,9 +224,9 @@ def _standing(
 def _check_header(
     claimed: Mapping[str, Any], ids: Mapping[str, str], as_of: datetime, entries: Sequence[Entry]
 ) -> None:
-    _same(claimed["as_of"], _instant(as_of), "malformed", "as_of")
+    same(claimed["as_of"], _instant(as_of), "malformed", "as_of")
     for name in ("lora_id", "delivery_id", "use_id"):
-        _same(claimed[name], ids[name], "malformed", f"{name} is not what the log says")
+        same(claimed[name], ids[name], "malformed", f"{name} is not what the log says")
     if as_of + timedelta(seconds=tokens.SKEW_S) < max(entry.at for entry in entries):
         raise VerificationError("malformed", "as_of is earlier than what the pack holds")
 
@@ -259,17 +259,17 @@ def _entry(walk: Walk, name: str, trust: TrustRoot, notes: set[str]) -> Entry:
     # What no signature covers must not be there: the `extra` line, and lines of unknown signers.
     if proof.extra is not None or tlog_proof.format_proof(proof) != text:
         raise VerificationError("malformed", "a proof with something beside the proof")
-    _only_known_signers(proof.note, trust.checkpoint_vkeys)
+    only_known_signers(proof.note, trust.checkpoint_vkeys)
     index, head = tlog_proof.verify(
         text, leaf, trust.checkpoint_vkeys, witnesses=trust.witness_quorum
     )
-    _same(head.origin, trust.log_origin, "unknown_key", "another log")
-    _same(f"entries/{index}.json", name, "malformed", "an entry under another index")
+    same(head.origin, trust.log_origin, "unknown_key", "another log")
+    same(f"entries/{index}.json", name, "malformed", "an entry under another index")
     notes.add(proof.note)
     return parse_entry(index, leaf, payload)
 
 
-def _only_known_signers(note: str, vkeys: Sequence[str]) -> None:
+def only_known_signers(note: str, vkeys: Sequence[str]) -> None:
     known = {(key.name, key.key_id) for key in map(checkpoint.VerifierKey.parse, vkeys)}
     signed = [(item.name, item.key_id) for item in checkpoint.parse_note(note)[1]]
     if not set(signed) <= known or len(set(signed)) != len(signed):
@@ -306,7 +306,7 @@ def _approvals(walk: Walk, claims: Claims, trust: TrustRoot) -> tuple[Approval, 
     found = []
     for name in walk.under("approvals"):
         approval = Approval.from_payload(walk.json(name))
-        _same(name, approval_name(approval), "bad_signature", "an approval under another name")
+        same(name, approval_name(approval), "bad_signature", "an approval under another name")
         found.append(approval)
     approvals_module.verify_all(found, claims.grant, trust)
     given = {approval.digest() for approval in claims.approvals}
@@ -339,10 +339,10 @@ def _check_pictures(manifest: Mapping[str, Any], grant: Grant, report: Mapping[s
 
 def _check_rights(sheet: Sheet, grant: Grant, report: Mapping[str, Any]) -> None:
     """The sheet that people signed is about these pictures, and the grant counts what it says."""
-    _same(sheet.digest(), grant.clearances.rights_digest, "dataset_mismatch", "rights digest")
+    same(sheet.digest(), grant.clearances.rights_digest, "dataset_mismatch", "rights digest")
     curated = [(picture["id"], picture["file_sha256"]) for picture in report["pictures"]]
     listed = [(row.id, row.file_sha256) for row in sheet.pictures]
-    _same(listed, curated, "dataset_mismatch", "the rights sheet is about other pictures")
+    same(listed, curated, "dataset_mismatch", "the rights sheet is about other pictures")
     if not clearance.follows(grant.clearances, sheet):
         raise VerificationError("uncleared_copyright", "the grant counts otherwise than its sheet")
 
@@ -362,16 +362,16 @@ def _run(
     signed: Mapping[str, Any], claims: Claims, worker: bytes, trust: TrustRoot, begun: datetime
 ) -> tuple[Statement, str]:
     """The run's statement and the SHA-256 of its bytes. Two signatures: the worker's, ours."""
-    signers, pinned = _signers(signed), set(trust.provenance_keys)
-    ours = signers - {claims.jkt}
-    if claims.jkt not in signers or claims.jkt in pinned or len(ours) != 1 or not ours <= pinned:
+    by, pinned = signers(signed), set(trust.provenance_keys)
+    ours = by - {claims.jkt}
+    if claims.jkt not in by or claims.jkt in pinned or len(ours) != 1 or not ours <= pinned:
         raise VerificationError("unknown_key", "a run is signed by its worker and the registry")
     known = {**trust.provenance_keys, claims.jkt: worker}
     payload = envelope.verify(signed, known, payload_type=provenance.PAYLOAD_TYPE, threshold=2)
-    statement, found = _statement(payload, provenance.RUN)
+    statement, found = statement_of(payload, provenance.RUN)
     grant = claims.grant
-    _same(found.grant_digest, grant.digest().hex(), "wrong_subject", "another grant")
-    _same(found.dependencies["dataset-root"], grant.dataset_root, "dataset_mismatch", "run")
+    same(found.grant_digest, grant.digest().hex(), "wrong_subject", "another grant")
+    same(found.dependencies["dataset-root"], grant.dataset_root, "dataset_mismatch", "run")
     if found.dependencies["base-model"] not in {base.sha256 for base in grant.base_models}:
         raise VerificationError("base_model_mismatch", "not a base of the grant")
     _check_recipe(found.parameters.get("recipe"), claims)
@@ -383,18 +383,18 @@ def _delivery(
     signed: Mapping[str, Any], grant: Grant, digest: str, trust: TrustRoot
 ) -> tuple[Statement, str]:
     """The delivery's statement and the SHA-256 of its bytes. One signature: the registry's."""
-    if len(_signers(signed)) != 1 or not _signers(signed) <= set(trust.provenance_keys):
+    if len(signers(signed)) != 1 or not signers(signed) <= set(trust.provenance_keys):
         raise VerificationError("unknown_key", "a delivery is signed by the registry alone")
     payload = envelope.verify(
         signed, trust.provenance_keys, payload_type=provenance.PAYLOAD_TYPE, threshold=1
     )
-    _, found = _statement(payload, provenance.DELIVERY)
-    _same(found.grant_digest, digest, "wrong_subject", "another grant")
-    _same(found.parameters.get("licensee"), grant.licensee, "wrong_subject", "another licensee")
+    _, found = statement_of(payload, provenance.DELIVERY)
+    same(found.grant_digest, digest, "wrong_subject", "another grant")
+    same(found.parameters.get("licensee"), grant.licensee, "wrong_subject", "another licensee")
     return found, hashlib.sha256(payload).hexdigest()
 
 
-def _signers(signed: Mapping[str, Any]) -> frozenset[str]:
+def signers(signed: Mapping[str, Any]) -> frozenset[str]:
     """Who signed, each once. DSSE ignores unknown signers; a pack has none, so no byte is idle."""
     rows = signed.get("signatures")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -405,7 +405,7 @@ def _signers(signed: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(map(str, names))
 
 
-def _statement(payload: bytes, kind: str) -> tuple[dict[str, Any], Statement]:
+def statement_of(payload: bytes, kind: str) -> tuple[dict[str, Any], Statement]:
     """Parse a statement whose signatures were verified; its subject is linked afterwards."""
     statement = canonical.loads(payload)
     try:
@@ -429,7 +429,7 @@ def _check_recipe(stated: object, claims: Claims) -> None:
 def _check_times(metadata: Mapping[str, Any], job_id: str, begun: datetime) -> None:
     try:
         started = datetime.fromisoformat(metadata["startedOn"])
-        _same(metadata["invocationId"], job_id, "wrong_job", "run statement")
+        same(metadata["invocationId"], job_id, "wrong_job", "run statement")
     except (KeyError, TypeError) as error:
         raise VerificationError("malformed", "run details") from error
     # To the second, and by another clock than the registry's.
@@ -448,6 +448,7 @@ def _check_lora(lora: bytes, delivery: Statement) -> None:
     raise VerificationError("wrong_subject", detail)
 
 
-def _same(found: object, wanted: object, code: str, detail: str) -> None:
+def same(found: object, wanted: object, code: str, detail: str) -> None:
+    """Raise `VerificationError(code)` unless both are equal."""
     if found != wanted:
         raise VerificationError(code, detail)

@@ -31,6 +31,13 @@ def trust(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def model_key(request: HttpRequest) -> HttpResponse:
+    """`model.pub`: the key (P-256, PEM) under which delivered folders are signed."""
+    data = keyring.model_public_key()
+    return _file(request, data, "application/x-pem-file", "public, max-age=300")
+
+
+@require_safe
 def key_set(request: HttpRequest) -> HttpResponse:
     """`keyset.json`: verified by whoever pinned the roots, worth nothing to anybody else."""
     data = keyset.document()

@@ -6,6 +6,7 @@ from registry.api import people, public, receipts, views
 
 urlpatterns: list[URLPattern] = [
     path("trust.json", public.trust, name="trust"),
+    path("model.pub", public.model_key, name="model-key"),
     path("keyset.json", public.key_set, name="keyset"),
     path("status/1", public.status_list, name="status-list"),
     path("log/checkpoint", public.checkpoint, name="log-checkpoint"),

@@ -88,6 +88,12 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The data is not well formed and cannot be checked.",
         "Produce it again with the system that made it.",
     ),
+    "file_changed": (
+        "フォルダーの中のファイルが、署名されたときのものと違います。",
+        "このファイルは使わず、納品のページから受け取り直してください。",
+        "A file in the folder is not the one that was signed.",
+        "Do not use it; fetch the delivery again from its page.",
+    ),
     "unknown_key": (
         "信頼している鍵の一覧にない鍵で署名されています。",
         "固定した鍵の一覧(trust.json)が登録簿のものか確かめてください。",

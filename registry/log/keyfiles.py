@@ -22,20 +22,31 @@ def read_secret(path: Path, size: int) -> bytes:
     Refuses symbolic links, anything but a regular file, modes wider than 0600, and other owners
     than us or root. The checks are made on the descriptor that is read. Raises KeyFileError.
     """
+    data = read_private(path, 2 * size + 2)
+    if len(data) == size:
+        return data
+    if re.fullmatch(rb"[0-9a-fA-F]+\r?\n?", data) and len(data.strip()) == 2 * size:
+        return bytes.fromhex(data.decode().strip())
+    raise KeyFileError(f"secret key file {path} does not hold {size} bytes, raw or in hex")
+
+
+def read_private(path: Path, most: int) -> bytes:
+    """Return the content of a secret file of at most `most` bytes, looked at as above.
+
+    Raises KeyFileError.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise KeyFileError(f"cannot open secret key file {path}: {error.strerror}") from error
     try:
         _require_private(path, os.fstat(descriptor))
-        data = os.read(descriptor, 2 * size + 3)
+        data = os.read(descriptor, most + 1)
     finally:
         os.close(descriptor)
-    if len(data) == size:
-        return data
-    if re.fullmatch(rb"[0-9a-fA-F]+\r?\n?", data) and len(data.strip()) == 2 * size:
-        return bytes.fromhex(data.decode().strip())
-    raise KeyFileError(f"secret key file {path} does not hold {size} bytes, raw or in hex")
+    if len(data) > most:
+        raise KeyFileError(f"secret key file {path} is larger than {most} bytes")
+    return data
 
 
 def _require_private(path: Path, status: os.stat_result) -> None:

@@ -14,6 +14,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from django.conf import settings
 
 from registry.core import keyset as core_keyset
@@ -24,6 +32,7 @@ from registry.log.core.checkpoint import LogSigners
 from registry.services import keyset
 
 KEY_BYTES: Final = 32
+MAX_PEM_BYTES: Final = 4096
 NAMES: Final = (
     "token.ed25519",
     "status.ed25519",
@@ -34,16 +43,25 @@ NAMES: Final = (
     "watermark.key",
     "lineage.key",
 )
+# OpenSSF Model Signing knows no Ed25519, so the folders have a key of their own, on P-256, as PEM.
+MODEL_KEY: Final = "model.pem"
 
 
 def create() -> list[str]:
     """Make every key file that is missing, 0600, and return the names made."""
     folder: Path = settings.KEYS_DIR
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return [name for name in NAMES if _create_one(folder / name)]
+    made = [name for name in NAMES if _create_one(folder / name, os.urandom(KEY_BYTES))]
+    return made + [MODEL_KEY] * _create_one(folder / MODEL_KEY, _fresh_model_key())
 
 
-def _create_one(path: Path) -> bool:
+def _fresh_model_key() -> bytes:
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+
+
+def _create_one(path: Path, content: bytes) -> bool:
     """Write aside, then link: a key file is whole or absent, and an existing one always wins."""
     if path.exists():
         return False
@@ -51,7 +69,7 @@ def _create_one(path: Path) -> bool:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(KEY_BYTES))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         # A crash here leaves a hidden file and no key; the next start makes another.
@@ -89,6 +107,23 @@ def status_signer() -> keys.Ed25519Signer:
 def provenance_signer() -> keys.Ed25519Signer:
     """Countersigns provenance statements."""
     return keys.Ed25519Signer.from_seed(secret("provenance.ed25519"))
+
+
+def model_key() -> ec.EllipticCurvePrivateKey:
+    """Signs delivered folders (P-256). Raises `KeyFileError`."""
+    path: Path = settings.KEYS_DIR / MODEL_KEY
+    try:
+        key = load_pem_private_key(keyfiles.read_private(path, MAX_PEM_BYTES), None)
+    except (ValueError, TypeError) as error:
+        raise keyfiles.KeyFileError(f"{path} does not hold a private key in PEM") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise keyfiles.KeyFileError(f"{path} does not hold a key on P-256")
+    return key
+
+
+def model_public_key() -> bytes:
+    """Its public half as PEM: `model.pub` in a folder and on the site."""
+    return model_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def root_key() -> bytes:

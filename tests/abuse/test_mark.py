@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyrage
 import pytest
 
 from audit.services import tracing
@@ -38,7 +37,7 @@ def traced(held: Weights) -> tracing.Trace | None:
 def test_a15_a_lora_merged_with_others_and_compressed_is_found(studio: Studio) -> None:
     """Merged, stacked, distilled, "modified version": detected as a descendant."""
     made, data = delivered(studio)
-    others = [loras.lora(loras.tiny(), 8, 100 + i) for i in range(3)]
+    others = [weights.to_kohya(loras.lora(loras.tiny(), 8, 100 + i)) for i in range(3)]
     held = weights.read(data)
     for merge in (
         loras.merged(held, others),
@@ -64,7 +63,7 @@ def test_a35_a_leaked_copy_is_traced_to_the_one_who_was_given_it(studio: Studio)
     for made in (first, second):
         sealed = delivery.delivery_fetch(link=made.link)
         assert isinstance(sealed, bytes), sealed
-        held = weights.read(pyrage.decrypt(sealed, [studio.recipient]))
+        held = weights.read(studio.received(sealed))
         found = traced(loras.renamed(loras.integers(loras.refactored(held), 4)))
         assert found is not None
         assert (found.delivery, found.others) == (made, ())
@@ -73,7 +72,7 @@ def test_a35_a_leaked_copy_is_traced_to_the_one_who_was_given_it(studio: Studio)
 def test_a35_a_copy_too_faint_by_itself_is_named_beside_the_master(studio: Studio) -> None:
     """A leaked LoRA: under six others and compressed, it is read with its master taken out."""
     made, data = delivered(studio)
-    others = [loras.lora(loras.tiny(), 8, 100 + i) for i in range(6)]
+    others = [weights.to_kohya(loras.lora(loras.tiny(), 8, 100 + i)) for i in range(6)]
     buried = loras.truncated(loras.merged(weights.read(data), others), 8)
     key, artefact = sealing.watermark_key(), made.artefact_id.to_bytes(6, "big")
     master = sealing.lora_master(made.lora)

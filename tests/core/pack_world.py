@@ -441,6 +441,8 @@ def delivery_envelope(
         "artefact_commitment": "aa" * 32,
         "registry": "registry.example",
         "at": at,
+        "lora_id": LORA_ID,
+        "model_key_sha256": "bb" * 32,
     }
     statement = provenance.delivery_statement(provenance.DeliveryFacts(**{**facts, **changes}))
     return seal(statement, *signers)

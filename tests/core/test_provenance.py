@@ -55,6 +55,8 @@ DELIVERY_FACTS = DeliveryFacts(
     artefact_commitment=BASE,
     registry="kyodaku",
     at=AT,
+    lora_id="lor_01",
+    model_key_sha256=CODE,
 )
 
 

@@ -12,7 +12,6 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyrage
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
@@ -331,7 +330,7 @@ def test_a_delivered_file_and_its_pack_are_checked_on_the_public_page(
     browser, live_server, studio, tmp_path
 ):
     made = pages.delivered(studio)
-    data = pyrage.decrypt(delivery.delivery_fetch(link=made.link), [studio.recipient])
+    data = studio.received(delivery.delivery_fetch(link=made.link))
     lora, pack, broken = (tmp_path / n for n in ("a.safetensors", "a.zip", "b.zip"))
     lora.write_bytes(data)
     packed = evidence.pack_build(delivery=made)

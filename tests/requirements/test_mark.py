@@ -32,7 +32,7 @@ def test_r23_a_link_ends_and_every_copy_has_a_mark_of_its_own(studio: Studio) ->
     assert isinstance(second, Delivery), second
     sealed = delivery.delivery_fetch(link=second.link)
     assert isinstance(sealed, bytes)
-    other = pyrage.decrypt(sealed, [studio.recipient])
+    other = studio.received(sealed)
     assert weights.tensor_sha256(other) != weights.tensor_sha256(data)
     assert first.artefact_id != second.artefact_id
 
@@ -51,4 +51,4 @@ def test_r23_what_lies_in_the_store_opens_for_the_recipient_only(studio: Studio)
     assert data[:64] not in stored
     with pytest.raises(pyrage.DecryptError):
         pyrage.decrypt(stored, [pyrage.x25519.Identity.generate()])
-    assert pyrage.decrypt(stored, [studio.recipient]) == data
+    assert studio.received(stored) == data

@@ -26,6 +26,7 @@ from registry.models import Approval, Grant, TrainingRequest
 from registry.services import catalogue, keyring, vault
 from registry.services import rights as registry_rights
 from tests.world import World, free, sequence
+from training.core import folder as folders
 from training.core.curation import Profile
 from training.engines.base import Face, Scene
 from training.models import Dataset, Lora, OutputProbe, Picture, Shoot, TrainingJob, Worker
@@ -173,6 +174,16 @@ class Studio:
         self.world.client.save()
         self.worker = self.new_worker("worker")
         self.request = self.new_request()
+
+    def opened(self, sealed: Any) -> dict[str, bytes]:
+        """The delivered folder as its recipient opens it."""
+        assert isinstance(sealed, bytes), sealed
+        return folders.unpack(pyrage.decrypt(sealed, [self.recipient]))
+
+    def received(self, sealed: Any) -> bytes:
+        """The LoRA file in it."""
+        files = self.opened(sealed)
+        return files[folders.adapter_name(folders.lora_of(files))]
 
     def use_base(self) -> Path:
         """A folder that counts as a base model: the stand-in trainer never opens it."""

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pyrage
 import pytest
 from django.utils import timezone
 
@@ -104,7 +103,7 @@ def delivered(studio: Studio) -> tuple[Delivery, bytes]:
     assert isinstance(lora, Lora), lora
     made = delivery.delivery_make(lora=lora, recipient=studio.world.client)
     assert isinstance(made, Delivery), made
-    data = pyrage.decrypt(delivery.delivery_fetch(link=made.link), [studio.recipient])
+    data = studio.received(delivery.delivery_fetch(link=made.link))
     return made, data
 
 
@@ -257,7 +256,7 @@ def rewritten(data: bytes, **changes) -> bytes:
 
 def test_every_kind_of_copy_is_traced_to_its_licence(studio):
     made, data = delivered(studio)
-    renamed = weights.write(weights.half(weights.to_kohya(weights.read(data))).tensors, {})
+    renamed = weights.write(weights.half(loras.renamed(weights.read(data))).tensors, {})
     stripped = weights.write(weights.strip(weights.read(data)).tensors, {})
     scaled = rewritten(data, change=lambda tensor: tensor * 0.97)
     cases = {"file": data, "tensors": stripped, "watermark": renamed}

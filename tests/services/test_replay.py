@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-import pyrage
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, models, transaction
@@ -203,7 +202,7 @@ def whole_case(studio: Studio) -> Delivery:
         assert isinstance(said, OutputDecision), said
     made = delivery.delivery_make(lora=lora, recipient=studio.world.client)
     assert isinstance(made, Delivery), made
-    data = pyrage.decrypt(delivery.delivery_fetch(link=made.link), [studio.recipient])
+    data = studio.received(delivery.delivery_fetch(link=made.link))
     assert not isinstance(tracing.trace(data=data), Refusal | None)
     use = Use("photobook_ebook", "JP", date.today(), 10)  # noqa: DTZ011
     report = usage.use_report(delivery=made, by=member(made.recipient), use=use)

@@ -5,7 +5,6 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 
-import pyrage
 import pytest
 from django.utils import timezone
 
@@ -66,7 +65,7 @@ def test_a_run_leads_to_a_delivery_that_can_be_traced(studio, monkeypatch):
 
     made = delivery.delivery_make(lora=lora, recipient=studio.world.client)
     assert isinstance(made, Delivery), made
-    data = pyrage.decrypt(delivery.delivery_fetch(link=made.link), [studio.recipient])
+    data = studio.received(delivery.delivery_fetch(link=made.link))
     check_delivered(studio, made, data)
 
     types = log_types()

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import pyrage
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -239,7 +238,7 @@ def test_the_same_file_is_recorded_once_a_day(db, settings, tmp_path):
     keyring.create()
     studio = Studio(make_world(), tmp_path)
     made = pages.delivered(studio)
-    data = pyrage.decrypt(delivery.delivery_fetch(link=made.link), [studio.recipient])
+    data = studio.received(delivery.delivery_fetch(link=made.link))
     now = timezone.now()
     for minutes in (0, 5, 60):
         tracing.trace(data=data, at=now + timedelta(minutes=minutes))

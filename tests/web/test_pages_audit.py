@@ -7,7 +7,6 @@ import re
 from datetime import timedelta
 
 import numpy as np
-import pyrage
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
@@ -22,6 +21,7 @@ from registry.log.core import merkle
 from registry.log.core.checkpoint import parse_body, parse_note
 from registry.log.models import Checkpoint
 from registry.services import keyring
+from tests import loras
 from tests.services.studio import Studio
 from tests.web import pages
 from tests.web.pages import as_, text
@@ -55,13 +55,13 @@ def check(client, data, name="file.safetensors"):
 def held(studio):
     """A delivery, and its file as the licensee holds it."""
     made = pages.delivered(studio)
-    data = pyrage.decrypt(delivery.delivery_fetch(link=made.link), [studio.recipient])
+    data = studio.received(delivery.delivery_fetch(link=made.link))
     return made, data
 
 
 def test_anybody_finds_a_registered_file_and_no_name_or_score_is_shown(studio, anybody):
     made, data = held(studio)
-    renamed = weights.write(weights.half(weights.to_kohya(weights.read(data))).tensors, {})
+    renamed = weights.write(weights.half(loras.renamed(weights.read(data))).tensors, {})
     for copy, how in ((data, "the very file"), (renamed, "Its watermark was read")):
         page = text(check(anybody, copy))
         assert "Permission confirmed" in page

@@ -19,7 +19,7 @@ from registry.services import keyring
 from tests.services.studio import StandIn, Studio, photograph
 from tests.web import pages
 from tests.web.pages import as_, text
-from tests.world import make_world, state
+from tests.world import make_world, sequence, state
 from training import tasks, views
 from training.models import Dataset, Delivery, Picture, TrainingJob
 from training.services import curation, faults
@@ -318,7 +318,10 @@ def test_the_link_of_a_copy_is_shown_once(studio):
     renewed = charlie.post(f"{path}/deliveries/{made.pk}/link").content.decode()
     fresh = re.search(r"/d/([\w-]+)</code>", renewed)
     assert fresh is not None
-    assert charlie.get(f"/d/{fresh[1]}").status_code == 200
+    sequence()
+    answer = charlie.get(f"/d/{fresh[1]}")
+    assert answer.status_code == 200
+    assert answer["Content-Disposition"] == f'attachment; filename="{made.pk}.zip"'
     assert charlie.get(f"/d/{link[1]}").status_code == 410
 
 

@@ -212,12 +212,13 @@ class DeliveryDetail(ApiView):
 
 @require_GET
 def download(request: HttpRequest, link: str) -> HttpResponse:
-    """The encrypted file behind a link. Whoever has it still needs the recipient's age key."""
-    data = delivery.delivery_fetch(link=link)
-    if isinstance(data, Refusal):
-        return problem(request, data)
-    response = HttpResponse(data, content_type="application/octet-stream")
-    response["Content-Disposition"] = 'attachment; filename="adapter.safetensors.age"'
+    """The parcel behind a link. Whoever has it still needs the recipient's key to open it."""
+    fetched = delivery.parcel_fetch(link=link)
+    if isinstance(fetched, Refusal):
+        return problem(request, fetched)
+    name, data = fetched
+    response = HttpResponse(data, content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
 

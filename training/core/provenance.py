@@ -68,6 +68,8 @@ class DeliveryFacts:
     artefact_commitment: str
     registry: str
     at: datetime
+    lora_id: str
+    model_key_sha256: str
 
 
 # --- statements -----------------------------------------------------------------------------------
@@ -119,6 +121,8 @@ def delivery_statement(facts: DeliveryFacts) -> dict[str, Any]:
             "watermark_profile": _pseudonym(facts.watermark_profile),
             "artefact_commitment": _digest(facts.artefact_commitment),
             "tensor_sha256": _digest(facts.tensor_sha256),
+            # The key under which the whole folder is signed is the registry's word, too.
+            "model_key_sha256": _digest(facts.model_key_sha256),
         },
         "internalParameters": {},
         "resolvedDependencies": [
@@ -135,7 +139,9 @@ def delivery_statement(facts: DeliveryFacts) -> dict[str, Any]:
             "finishedOn": at,
         },
     }
-    return _statement("adapter.safetensors", facts.file_sha256, definition, details)
+    return _statement(
+        f"{_pseudonym(facts.lora_id)}.safetensors", facts.file_sha256, definition, details
+    )
 
 
 def _statement(

@@ -25,10 +25,17 @@ from registry.log.core import canonical, envelope
 from registry.log.core.errors import VerificationError
 from registry.models import Grant, Organisation
 from registry.services import blocks, keyring
-from training.core import provenance, watermark, watermark_code, weights
-from training.core.weights import Weights
+from training.core import (
+    folder,
+    model_signature,
+    provenance,
+    watermark,
+    watermark_code,
+    weights,
+)
+from training.core.weights import Weights, WeightsError
 from training.models import Delivery, Lora
-from training.services import outputs, probes
+from training.services import outputs, packing, probes
 from training.services.faults import grant_code
 from training.services.objects import object_read, object_store
 from training.services.runs import statement_sha256
@@ -57,8 +64,9 @@ def delivery_make(
     (1) the LoRA is not frozen, its grant holds, its outputs were measured and nobody must look at
     them first, whoever must approve them has, and the recipient is the licensee with a key; (2) a
     fresh artefact id is marked into the master and read back from the very bytes that go out; (3)
-    the header says what it is and names nobody; (4) the statement is signed; (5) the file is
-    encrypted with age; (6) row and `delivery.made`, with the grant locked and looked at again.
+    the header says what it is and names nobody; (4) the statement is signed, and the folder as a
+    whole; (5) the folder is encrypted with age; (6) row and `delivery.made`, with the grant locked
+    and looked at again.
     """
     at = at or timezone.now()
     # (1)
@@ -102,13 +110,25 @@ def _allowed(lora: Lora, recipient: Organisation, at: datetime) -> Refusal | Non
 
 def _copy(lora: Lora, master: Weights, at: datetime) -> Copy:
     key, artefact = watermark_key(), _fresh_artefact()
-    marked = weights.half(watermark.embed(master, key, artefact, _eps(master)))
+    marked = weights.half(_named(watermark.embed(master, key, artefact, _eps(master))))
     bare = weights.write(marked.tensors, {})
     tensor_sha256 = weights.tensor_sha256(bare)
     data = weights.write(marked.tensors, _header(lora, tensor_sha256, artefact, at))
     # What was read back is what goes out, not what was meant to.
     watermark.verify_embedding(weights.read(data), key, artefact)
     return Copy(data, artefact, hashlib.sha256(data).hexdigest(), weights.tensor_sha256(data))
+
+
+def _named(marked: Weights) -> Weights:
+    """Under the names that A1111, Forge, ComfyUI and diffusers all read. What has none there keeps
+    PEFT's, which diffusers reads.
+    """
+    try:
+        return weights.to_kohya(marked)
+    except WeightsError as error:
+        if error.code != "not_convertible":
+            raise
+        return marked
 
 
 def _eps(master: Weights) -> float:
@@ -159,12 +179,13 @@ def _deliver(lora: Lora, recipient: Organisation, copy: Copy, at: datetime) -> D
     )
     # (4)
     row.statement = _statement(row, copy, at)
+    packed = packing.folder_pack(row, copy.data)
     # (5)
     try:
         to = pyrage.x25519.Recipient.from_str(recipient.delivery_recipient)
     except pyrage.RecipientError:
         return Refusal("not_enrolled", "the delivery key is not an age recipient")
-    row.object_digest = object_store(pyrage.encrypt(copy.data, [to]))
+    row.object_digest = object_store(pyrage.encrypt(packed, [to]))
     # (6) A crash before this leaves a file that nobody can open but its recipient, and no link.
     with transaction.atomic():
         grant = Grant.objects.select_for_update().get(pk=lora.job.grant_id)
@@ -193,6 +214,8 @@ def _statement(row: Delivery, copy: Copy, at: datetime) -> dict[str, Any]:
         artefact_commitment=artefact_commitment(copy.artefact_id),
         registry=REGISTRY,
         at=at,
+        lora_id=row.lora_id,
+        model_key_sha256=model_signature.key_sha256(keyring.model_public_key()),
     )
     payload = canonical.dumps(provenance.delivery_statement(facts))
     return envelope.sign(provenance.PAYLOAD_TYPE, payload, [keyring.provenance_signer()])
@@ -235,6 +258,24 @@ def delivery_fetch(*, link: str, at: datetime | None = None) -> bytes | Refusal:
         Delivery.objects.filter(pk=row.pk, fetched_at=None).update(fetched_at=at)
         append.append("delivery.fetched", {"delivery_id": row.pk}, at=at)
     return data
+
+
+def parcel_fetch(*, link: str, at: datetime | None = None) -> tuple[str, bytes] | Refusal:
+    """What a link hands out: (file name, archive of the encrypted folder and its proof).
+
+    Refused as `delivery_fetch` is; `registry_unreachable` while the log has not taken the delivery
+    in, and then nothing was fetched. Call it outside a transaction: it waits for the log.
+    """
+    row = Delivery.objects.filter(link_token_hash=_link_hash(link)).first()
+    if row is None:
+        return Refusal("link_expired")
+    proof = packing.proof(row)
+    if isinstance(proof, Refusal):
+        return proof
+    sealed = delivery_fetch(link=link, at=at)
+    if isinstance(sealed, Refusal):
+        return sealed
+    return f"{row.pk}.zip", folder.parcel_pack(row.pk, "age", sealed, proof)
 
 
 def link_renew(*, delivery: Delivery, at: datetime | None = None) -> Delivery | Refusal:

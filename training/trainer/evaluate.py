@@ -26,7 +26,7 @@ class Effect:
     """`change`: mean absolute difference of pixels in [0, 1] against the base, same seeds.
 
     `restored`: the same after the adapter was unloaded (0 when loading left no trace).
-    `in_file`, `loaded`: adapter tensors in the file and found in the pipeline.
+    `in_file`, `loaded`: factors in the file and found in the pipeline.
     """
 
     change: float
@@ -53,7 +53,7 @@ def evaluate(
     pipe.unload_lora_weights()
     after = _pictures(pipe, recipe, seeds)
     with safe_open(str(adapter), framework="numpy") as file:
-        in_file = len(file.keys())
+        in_file = sum(not name.endswith(".alpha") for name in file.keys())  # noqa: SIM118
     return Effect(
         change=float(np.abs(with_adapter - before).mean()),
         restored=float(np.abs(after - before).mean()),

@@ -1,0 +1,228 @@
+"""`kyodaku verify FOLDER`, `kyodaku open PARCEL`: what a recipient does with a delivery. Stage 9.
+
+Offline. `open` decrypts in memory and, given the pinned keys, verifies before it writes; it never
+writes over anything. Exit codes as `kyodaku` has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyrage
+
+from audit.telling import CANNOT, NO, OK, TEST, failure_lines, failure_payload, passed, tell
+from audit.verifier import folder as verifier
+from audit.verifier.folder import Delivered
+from audit.verifier.steps import Step, StepError
+from registry.core.refusals import Locale
+from registry.core.trust import TrustRoot
+from registry.log.core.errors import VerificationError
+from training.core import folder
+
+_MAX_PARCEL: Final = 9 << 30
+_MAX_IDENTITY: Final = 65_536
+_VERIFIED: Final = {
+    "ja": "VERIFIED {lora_id}: 納品 {delivery_id}、納品先 {licensee}、記録 {index} 番({at})。"
+    "許諾が今も有効かは登録簿で確かめてください。",
+    "en": "VERIFIED {lora_id}: delivery {delivery_id} to {licensee}, entry {index} of the log "
+    "({at}). Whether the grant still holds is for the registry to say.",
+}
+_OPENED: Final = {
+    "ja": "開封しました: {place}",
+    "en": "Opened: {place}",
+}
+_UNVERIFIED: Final = {
+    "ja": "まだ何も検証していません。次に: kyodaku verify {place} --trust trust.json",
+    "en": "NOTHING was verified yet. Next: kyodaku verify {place} --trust trust.json",
+}
+_WORDS: Final = {
+    "no_identity": {
+        "ja": "{name} に age の秘密鍵(AGE-SECRET-KEY-1…)がありません。",
+        "en": "{name} holds no age secret key (AGE-SECRET-KEY-1…).",
+    },
+    "not_for_you": {
+        "ja": "この鍵では開けません。納品先として登録した鍵を --identity に指定してください。",
+        "en": "This key does not open it. Name the key registered for deliveries with --identity.",
+    },
+    "exists": {
+        "ja": "{name} がすでにあります。上書きはしません。--to で別の場所を指定してください。",
+        "en": "{name} is there already and is not overwritten. Name another place with --to.",
+    },
+    "open_to_others": {
+        "ja": "秘密鍵 {name} をほかの人が読めます。chmod 600 {name} としてください。",
+        "en": "Others can read the secret key {name}. Run: chmod 600 {name}",
+    },
+}
+
+
+class CannotOpen(Exception):
+    """The question cannot be asked; the message is for people."""
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> list[Any]:
+    """`open`; `verify` takes folders by itself."""
+    opening = commands.add_parser("open", help="decrypt, check and unpack a delivery")
+    opening.add_argument("file", type=Path, help="the parcel as downloaded (dlv_….zip)")
+    opening.add_argument("--identity", type=Path, required=True, help="your secret key file")
+    opening.add_argument("--trust", type=Path, help="the pinned trust.json: verify before writing")
+    opening.add_argument("--to", type=Path, default=Path(), help="where to put it (default: here)")
+    return [opening]
+
+
+def verify_folder(options: argparse.Namespace, trust: TrustRoot) -> int:
+    """A delivered folder and the proof beside it (or `--proof`)."""
+    path: Path = options.pack
+    proof = options.proof or _proof_beside(path)
+    try:
+        verdict = verifier.verify(_load(path), _proof_bytes(proof), proof.name, trust)
+    except OSError as error:
+        return _cannot(options, str(error))
+    except StepError as error:
+        tell(options, failure_payload(error), failure_lines(error, options.lang))
+        return NO
+    tell(options, payload_of(verdict), lines_of(verdict, options.lang))
+    return OK
+
+
+def open_parcel(options: argparse.Namespace) -> int:
+    """Decrypt, verify if keys are pinned, and only then write: the folder and its proof."""
+    try:
+        delivery_id, files, proof = _opened(options)
+        trust = None if options.trust is None else TrustRoot.from_bytes(options.trust.read_bytes())
+        place = options.to / delivery_id
+        proof_name = delivery_id + folder.PROOF_SUFFIX
+        if trust is not None:
+            verdict = verifier.verify(files, proof, proof_name, trust)
+            tell(options, payload_of(verdict), lines_of(verdict, options.lang))
+        _write(options, place, files, proof_name, proof)
+    except StepError as error:
+        tell(options, failure_payload(error), failure_lines(error, options.lang))
+        return NO
+    except (OSError, ValueError, CannotOpen, VerificationError) as error:
+        return _cannot(options, str(error))
+    said = [_OPENED[options.lang].format(place=place)]
+    if trust is None:
+        said.append(_UNVERIFIED[options.lang].format(place=place))
+    if not options.json:
+        sys.stdout.write("\n".join(said) + "\n")
+    elif trust is None:
+        tell(options, {"verified": None, "place": str(place)}, said)
+    return OK
+
+
+def lines_of(verdict: Delivered, lang: Locale) -> list[str]:
+    """Every step that passed, and the verdict."""
+    lines = [passed(step, lang) for step in verdict.steps]
+    if verdict.mode != "live":
+        lines.append(f"     {TEST[lang]}")
+    said = {**vars(verdict), "at": verdict.at.isoformat()}
+    return [*lines, _VERIFIED[lang].format(**said)]
+
+
+def payload_of(verdict: Delivered) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "verified": True,
+        "mode": verdict.mode,
+        "lora_id": verdict.lora_id,
+        "delivery_id": verdict.delivery_id,
+        "licensee": verdict.licensee,
+        "grant_digest": verdict.grant_digest,
+        "file_sha256": verdict.file_sha256,
+        "log_index": verdict.index,
+        "logged_at": verdict.at.isoformat(),
+        "steps": [{"number": s.number, "name": s.name, "ok": True} for s in verdict.steps],
+    }
+
+
+def _load(path: Path) -> Mapping[str, bytes]:
+    """A folder that cannot be a delivery is a broken first step, not a usage error."""
+    try:
+        return verifier.load(path)
+    except VerificationError as error:
+        raise StepError(
+            Step(1, "folder", (path.name,)), path.name, (), error.code, error.detail
+        ) from error
+
+
+def _proof_beside(path: Path) -> Path:
+    """The proof has the delivery's name, whatever the folder is called by now."""
+    place = path.resolve()
+    named = place.with_name(place.name + folder.PROOF_SUFFIX)
+    if named.exists():
+        return named
+    found = sorted(place.parent.glob("dlv_*" + folder.PROOF_SUFFIX))
+    return found[0] if len(found) == 1 else named
+
+
+def _proof_bytes(path: Path) -> bytes:
+    """Empty when it is missing: the step that reads it says so."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(folder.MAX_PAGE_BYTES)
+
+
+def _opened(options: argparse.Namespace) -> tuple[str, dict[str, bytes], bytes]:
+    if options.file.stat().st_size > _MAX_PARCEL:
+        raise CannotOpen(f"{options.file.name} is too large for a delivery")
+    delivery_id, sealed, proof = folder.parcel_unpack(options.file.read_bytes())
+    identities = _identities(options.identity, options.lang)
+    try:
+        data = pyrage.decrypt(sealed, identities)
+    except pyrage.DecryptError as error:
+        raise CannotOpen(_WORDS["not_for_you"][options.lang]) from error
+    return delivery_id, folder.unpack(data), proof
+
+
+def _identities(path: Path, lang: Locale) -> Sequence[pyrage.x25519.Identity]:
+    with path.open("rb") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            raise CannotOpen(_WORDS["open_to_others"][lang].format(name=path))
+        text = file.read(_MAX_IDENTITY).decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines()]
+    keys = [line for line in lines if line.upper().startswith("AGE-SECRET-KEY-1")]
+    if not keys:
+        raise CannotOpen(_WORDS["no_identity"][lang].format(name=path.name))
+    return [pyrage.x25519.Identity.from_str(key) for key in keys]
+
+
+def _write(
+    options: argparse.Namespace,
+    place: Path,
+    files: Mapping[str, bytes],
+    proof_name: str,
+    proof: bytes,
+) -> None:
+    """Aside first, then in one step under its name: a folder is whole or absent."""
+    beside = place.with_name(proof_name)
+    for path in (place, beside):
+        if path.exists():
+            raise CannotOpen(_WORDS["exists"][options.lang].format(name=path))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    try:
+        for name, data in files.items():
+            (aside / name).write_bytes(data)
+        beside.write_bytes(proof)
+        aside.chmod(0o700)
+        aside.rename(place)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _cannot(options: argparse.Namespace, why: str) -> int:
+    if options.json:
+        sys.stdout.write(json.dumps({"verified": False, "error": why}, ensure_ascii=False) + "\n")
+    sys.stderr.write(f"kyodaku: {why}\n")
+    return CANNOT
