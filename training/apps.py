@@ -15,7 +15,8 @@ class TrainingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the start-up check that looks at the database."""
+        """Register the start-up checks that look at the database."""
         # It imports models, which it may only once the apps are loaded.
         checks = importlib.import_module("training.checks")
         register(checks.tool_licences, Tags.database)
+        register(checks.watermark_keys, Tags.database)

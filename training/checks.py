@@ -1,4 +1,4 @@
-"""A start-up check: the packs' licences are on record, or a live registry does not start.
+"""Start-up checks: the packs' licences are on record, and every watermark key is there.
 
 Needs the database, so it runs where Django is told to look at one: `check --database default`, as
 the local site does after its tables are made.
@@ -11,7 +11,8 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error
 
-from training.services import tools
+from registry.log.keyfiles import KeyFileError
+from training.services import epochs, tools
 
 
 def tool_licences(
@@ -25,3 +26,16 @@ def tool_licences(
         return []
     message = f"{refusal.sentence('en')} ({refusal.detail})"
     return [Error(message, hint=refusal.next_step("en"), id="kyodaku.E007")]
+
+
+def watermark_keys(
+    app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """E008 for the key of an epoch that is missing: its deliveries could not be traced."""
+    if not databases:
+        return []
+    try:
+        epochs.keys()
+    except KeyFileError as error:
+        return [Error(str(error), hint="Restore it from a backup.", id="kyodaku.E008")]
+    return []

@@ -358,8 +358,19 @@ class OutputDecision(models.Model):
         return f"{self.lora_id} {self.by} {self.decision}"
 
 
+class WatermarkEpoch(models.Model):
+    """A later key epoch of the watermark; the first has no row."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    begun_at = models.DateTimeField()
+    event = models.CharField(max_length=40)
+
+    def __str__(self) -> str:
+        return f"epoch {self.number}"
+
+
 class Delivery(models.Model):
-    """One marked copy for one recipient, encrypted to their age key, behind an expiring link."""
+    """One marked copy for one recipient, encrypted to their key, behind a link that works once."""
 
     # The link's token, on the instance that made it and never in the database: shown once.
     link: str = ""
@@ -367,6 +378,7 @@ class Delivery(models.Model):
     id = PseudonymField(prefix="dlv")
     lora = models.ForeignKey(Lora, models.PROTECT, related_name="deliveries")
     recipient = models.ForeignKey(Organisation, models.PROTECT, related_name="deliveries")
+    epoch = models.PositiveSmallIntegerField(default=1, db_index=True)  # whose key marked it
     artefact_id = models.PositiveBigIntegerField(unique=True)  # 48 bits: what the watermark says
     file_sha256 = models.CharField(max_length=DIGEST, db_index=True)
     tensor_sha256 = models.CharField(max_length=DIGEST, db_index=True)
@@ -376,10 +388,30 @@ class Delivery(models.Model):
     link_token_hash = models.CharField(max_length=DIGEST, unique=True)
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
-    fetched_at = models.DateTimeField(null=True, blank=True)
+    link_number = models.PositiveSmallIntegerField(default=1)  # one more with every new link
+    link_used_at = models.DateTimeField(null=True, blank=True)  # a link works once
+    fetched_at = models.DateTimeField(null=True, blank=True)  # the first time
 
     class Meta:
         verbose_name_plural = "deliveries"
 
     def __str__(self) -> str:
         return self.id
+
+
+class Download(models.Model):
+    """One time that a delivery was handed out: when, and by which of its links."""
+
+    delivery = models.ForeignKey(Delivery, models.PROTECT, related_name="downloads")
+    link_number = models.PositiveSmallIntegerField()
+    at = models.DateTimeField()
+    event = models.CharField(max_length=40)
+
+    class Meta:
+        ordering = ("at",)
+        constraints = (
+            models.UniqueConstraint("delivery", "link_number", name="training_download_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.delivery_id}/{self.link_number}"

@@ -18,10 +18,12 @@ from training.core import curation, probes
 from training.models import (
     Dataset,
     Delivery,
+    Download,
     Lora,
     OutputDecision,
     OutputProbe,
     TrainingJob,
+    WatermarkEpoch,
     Worker,
 )
 from training.services.datasets import dataset_manifest
@@ -242,7 +244,7 @@ class Deliveries(Rule):
     reads = frozenset({"delivery.made", "delivery.fetched"})
 
     def tell(self, event: Event) -> None:
-        """Made once; fetched as often as the link allows."""
+        """Made once; fetched as often as a link was made for it."""
         data = event.data
         if event.kind == "delivery.fetched":
             self.say(event, data["delivery_id"], fetched=True)
@@ -255,6 +257,7 @@ class Deliveries(Rule):
             file_sha256=data["file_sha256"],
             tensor_sha256=data["tensor_sha256"],
             statement=data["statement_sha256"],
+            epoch=data["watermark_epoch"],
             event=event.id,
             fetched=False,
         )
@@ -271,10 +274,48 @@ class Deliveries(Rule):
                     "file_sha256": row.file_sha256,
                     "tensor_sha256": row.tensor_sha256,
                     "statement": derived(partial(statement_sha256, row.statement)),
+                    "epoch": str(row.epoch),
                     "event": row.event,
                     "fetched": row.fetched_at is not None,
                 },
             )
+
+
+class Downloads(Rule):
+    """Each time that a delivery was handed out, by the event that told of it."""
+
+    table = "training_download"
+    reads = frozenset({"delivery.fetched"})
+
+    def tell(self, event: Event) -> None:
+        """Once, by one link."""
+        data = event.data
+        self.say(event, event.id, delivery=data["delivery_id"], link_number=data["link_number"])
+
+    def rows(self) -> Iterator[Row]:
+        """Every one."""
+        for row in Download.objects.order_by("pk").iterator():
+            yield Row(
+                row.event,
+                row.event,
+                {"delivery": row.delivery_id, "link_number": row.link_number},
+            )
+
+
+class Epochs(Rule):
+    """Key epochs of the watermark after the first."""
+
+    table = "training_watermarkepoch"
+    reads = frozenset({"watermark.rotated"})
+
+    def tell(self, event: Event) -> None:
+        """Begun once."""
+        self.say(event, event.data["epoch"], event=event.id)
+
+    def rows(self) -> Iterator[Row]:
+        """Every one."""
+        for row in WatermarkEpoch.objects.order_by("pk").iterator():
+            yield Row(str(row.pk), str(row.pk), {"event": row.event})
 
 
 class Outputs(Rule):
@@ -352,4 +393,5 @@ def _report_digest(report: object) -> str:
 
 def rules() -> list[Rule]:
     """This floor's rules, new each time: a rule keeps what it was told."""
-    return [Workers(), Datasets(), Jobs(), Loras(), Outputs(), Probes(), Deliveries()]
+    kinds: list[type[Rule]] = [Workers, Datasets, Jobs, Loras, Outputs, Probes]
+    return [kind() for kind in (*kinds, Deliveries, Downloads, Epochs)]

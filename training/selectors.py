@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.translation import get_language
 
@@ -225,6 +226,12 @@ def pictures_readable(request: TrainingRequest) -> bool:
     return not request.key_shares.filter(wrapped__isnull=True).exists()
 
 
+def deliveries_of(lora: Lora) -> QuerySet[Delivery]:
+    """The copies of a LoRA, the oldest first, with the times they were handed out."""
+    rows = lora.deliveries.select_related("recipient").prefetch_related("downloads")
+    return rows.order_by("created_at")
+
+
 def delivery_view(delivery: Delivery) -> dict[str, Any]:
     """A delivery without its link and without its artefact id."""
     return {
@@ -237,6 +244,11 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
         "event": delivery.event,
         "expires_at": _iso(delivery.expires_at),
         "fetched_at": _iso(delivery.fetched_at),
+        "link_number": delivery.link_number,
+        "link_used_at": _iso(delivery.link_used_at),
+        "downloads": [
+            {"at": _iso(row.at), "link_number": row.link_number} for row in delivery.downloads.all()
+        ],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from training import parcel_views
 from training.api import outputs, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -15,5 +16,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="api-outputs-challenge",
     ),
     path("api/v1/jobs/<str:job_id>/outputs", outputs.Outputs.as_view(), name="api-outputs"),
-    path("d/<str:link>", views.download, name="delivery-download"),
+    path("d/<str:link>", parcel_views.parcel, name="delivery-download"),
 ]

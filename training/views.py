@@ -384,7 +384,7 @@ def job_live(request: HttpRequest, person: Person, job_id: str) -> HttpResponse:
 
 def _job(person: Person, row: TrainingJob) -> dict[str, Any]:
     lora = Lora.objects.filter(job=row).first()
-    copies = lora.deliveries.select_related("recipient").order_by("created_at") if lora else []
+    copies = selectors.deliveries_of(lora) if lora else []
     own = registry.organisations_of(person, "ask").filter(pk=row.request.requester_id).exists()
     probe = selectors.probe_view(lora) if lora else None
     clear = probe is not None and not probe["open"]

@@ -281,7 +281,7 @@ class Story:
             "marked for this recipient and read back from the very file that goes out",
         )
         self.screen.stage(8)
-        fetched = self.dana.get(made["link"])
+        fetched = self.dana.post(made["link"])
         fetched.yes()
         self.adapter, printed = receipts.open_parcel(
             self.request, fetched.content, self.world.age_identity

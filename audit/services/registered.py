@@ -24,11 +24,18 @@ _lock = threading.Lock()
 
 
 @dataclass
-class _Kept:
-    """What this process has read, and the time of the newest row."""
+class _Book:
+    """The codewords of one key epoch, and the time of the newest row that was read."""
 
-    book: Codebook | None = None
+    words: Codebook
     newest: datetime | None = None
+
+
+@dataclass
+class _Kept:
+    """What this process has read."""
+
+    books: dict[Key, _Book] = field(default_factory=dict)
     sketches: Sketches = field(default_factory=Sketches)
     newest_sketch: datetime | None = None
 
@@ -42,21 +49,21 @@ def artefact(number: int) -> bytes:
 
 
 def book(key: Key) -> Codebook:
-    """The codewords of every artefact id that was ever delivered under this key."""
+    """The codewords of every artefact id that was ever delivered under this epoch's key."""
+    delivered = Delivery.objects.filter(epoch=int(key.epoch))
     with _lock:
-        if _kept.book is None or _kept.book.key != key:
-            _kept.book, _kept.newest = Codebook(key), None
+        kept = _kept.books.setdefault(key, _Book(Codebook(key)))
         for _ in range(2):
-            rows = Delivery.objects.order_by("created_at")
-            if _kept.newest is not None:
-                rows = rows.filter(created_at__gte=_kept.newest - _OVERLAP)
+            rows = delivered.order_by("created_at")
+            if kept.newest is not None:
+                rows = rows.filter(created_at__gte=kept.newest - _OVERLAP)
             pairs = list(rows.values_list("artefact_id", "created_at"))
-            _kept.book.add(artefact(number) for number, _ in pairs)
-            _kept.newest = pairs[-1][1] if pairs else _kept.newest
-            if len(_kept.book) == Delivery.objects.count():
+            kept.words.add(artefact(number) for number, _ in pairs)
+            kept.newest = pairs[-1][1] if pairs else kept.newest
+            if len(kept.words) == delivered.count():
                 break
-            _kept.book, _kept.newest = Codebook(key), None
-        return _kept.book
+            kept = _kept.books[key] = _Book(Codebook(key))
+        return kept.words
 
 
 def nearest(query: Float32, count: int) -> list[tuple[str, float]]:

@@ -29,8 +29,9 @@ from registry.models import Person
 from training.core import escrow, fingerprint, watermark, watermark_code, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
+from training.services import epochs
 from training.services.faults import grant_code
-from training.services.sealing import lineage_key, lora_master, watermark_key
+from training.services.sealing import lora_master
 
 How = Literal["file", "tensors", "watermark", "lineage"]
 # exact: the same bytes. certain: one false answer in 10^9 questions, whatever the file. possible:
@@ -127,10 +128,12 @@ def _by_tensors(digest: str) -> Trace | None:
 
 
 def _by_watermark(read: Weights) -> Trace | None:
-    key = watermark_key()
-    return _named_by(
-        watermark.search(watermark.read(read, key), key, registered.book(key), fpr=FPR)
-    )
+    """Under the key of every epoch; together they may be wrong once in 1/FPR questions."""
+    keys, hits = epochs.keys(), []
+    for key in keys:
+        reading, book = watermark.read(read, key), registered.book(key)
+        hits += watermark.search(reading, key, book, fpr=FPR / len(keys))
+    return _named_by(sorted(hits, key=lambda hit: -hit.t))
 
 
 def _named_by(hits: Sequence[watermark_code.Hit]) -> Trace | None:
@@ -143,7 +146,7 @@ def _named_by(hits: Sequence[watermark_code.Hit]) -> Trace | None:
 def _by_kin(read: Weights) -> Trace | None:
     if not weights.adapters(read):
         return None
-    near = registered.nearest(fingerprint.sketch(read, lineage_key()), MAX_MASTERS)
+    near = registered.nearest(fingerprint.sketch(read, epochs.lineage_key()), MAX_MASTERS)
     if not near:
         return None
     kin = _loras().in_bulk([pk for pk, _ in near])
@@ -154,20 +157,23 @@ def _by_kin(read: Weights) -> Trace | None:
 
 def _by_escrow(read: Weights, loras: Sequence[Lora]) -> Trace | None:
     """After a withdrawal the master cannot be opened any more: the mark is then read without it."""
-    key = watermark_key()
-    ids = registered.book(key)
+    keys = epochs.keys()
     for lora in loras:
         master = lora_master(lora)
         if isinstance(master, Refusal):
             continue
-        reading = escrow.read_beside(read, master, key)
-        own = [
-            registered.artefact(n) for n in lora.deliveries.values_list("artefact_id", flat=True)
-        ]
-        share = FPR / MAX_MASTERS
-        found = _named_by(escrow.search_beside(reading, key, ids, own, fpr=share))
-        if found is not None:
-            return found
+        for key in keys:
+            delivered = lora.deliveries.filter(epoch=int(key.epoch))
+            numbers = delivered.values_list("artefact_id", flat=True)
+            own = [registered.artefact(number) for number in numbers]
+            if not own:
+                continue
+            reading = escrow.read_beside(read, master, key)
+            share = FPR / (MAX_MASTERS * len(keys))
+            ids = registered.book(key)
+            found = _named_by(escrow.search_beside(reading, key, ids, own, fpr=share))
+            if found is not None:
+                return found
     return None
 
 

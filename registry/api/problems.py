@@ -63,6 +63,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "no_token": 403,
     "key_unavailable": 410,
     "link_expired": 410,
+    "link_used": 410,
     "registry_unreachable": 503,
     "too_many": 429,
     "engine_missing": 503,

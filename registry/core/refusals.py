@@ -724,6 +724,12 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "The delivery link has expired.",
         "Issue a new link.",
     ),
+    "link_used": (
+        "この受け取りリンクは、すでに使われています。",
+        "案件のページで新しいリンクを発行してください。ファイルは同じものです。",
+        "This delivery link has been used.",
+        "Make a new link on the page of the case; the file stays the same.",
+    ),
     "wrong_code": (
         "コードが正しくありません。何も変わっていません。",
         "メールにある6桁のコードを入力してください。",

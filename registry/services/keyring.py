@@ -90,8 +90,25 @@ def secret(name: str) -> bytes:
 
 def _stamp(path: Path) -> tuple[int, int]:
     """Changes when the file is replaced: a rotated key is used by every process at once."""
-    found = path.stat()
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise keyfiles.KeyFileError(f"secret key file {path} is missing") from error
     return found.st_mtime_ns, found.st_ino
+
+
+def create_watermark(epoch: int) -> None:
+    """Make the key file of a later epoch of the watermark, unless it is there."""
+    _create_one(settings.KEYS_DIR / _watermark_file(epoch), os.urandom(KEY_BYTES))
+
+
+def watermark_secret(epoch: int) -> bytes:
+    """The 32 secret bytes of one epoch's watermark. Raises `KeyFileError`."""
+    return _file(settings.KEYS_DIR, _watermark_file(epoch))
+
+
+def _watermark_file(epoch: int) -> str:
+    return "watermark.key" if epoch == 1 else f"watermark-{epoch}.key"
 
 
 def token_signer() -> keys.Ed25519Signer:

@@ -18,7 +18,7 @@ from tests.world import World
 from training.core import escrow, provenance, watermark, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
-from training.services import delivery, sealing
+from training.services import delivery, epochs, sealing
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a35_a_copy_too_faint_by_itself_is_named_beside_the_master(studio: Studi
     made, data = delivered(studio)
     others = [weights.to_kohya(loras.lora(loras.tiny(), 8, 100 + i)) for i in range(6)]
     buried = loras.truncated(loras.merged(weights.read(data), others), 8)
-    key, artefact = sealing.watermark_key(), made.artefact_id.to_bytes(6, "big")
+    key, artefact = epochs.key(1), made.artefact_id.to_bytes(6, "big")
     master = sealing.lora_master(made.lora)
     assert isinstance(master, Weights)
     blind = watermark.claim(watermark.read(buried, key), key, artefact).t

@@ -39,8 +39,15 @@ def test_r23_a_link_ends_and_every_copy_has_a_mark_of_its_own(studio: Studio) ->
     late = delivery.delivery_fetch(link=first.link, at=first.expires_at)
     assert isinstance(late, Refusal)
     assert late.code == "link_expired"
-    in_time = first.expires_at - timedelta(seconds=1)
-    assert isinstance(delivery.delivery_fetch(link=first.link, at=in_time), bytes)
+    # `delivered` has used the first link; a new one hands out the same file, once.
+    fresh = delivery.link_renew(delivery=first)
+    assert isinstance(fresh, Delivery)
+    in_time = fresh.expires_at - timedelta(seconds=1)
+    assert studio.received(delivery.delivery_fetch(link=fresh.link, at=in_time)) == data
+    again = delivery.delivery_fetch(link=fresh.link, at=in_time)
+    assert isinstance(again, Refusal)
+    assert again.code == "link_used"
+    assert [row.link_number for row in first.downloads.all()] == [1, 2]
 
 
 def test_r23_what_lies_in_the_store_opens_for_the_recipient_only(studio: Studio) -> None:

@@ -53,7 +53,7 @@ def desk(studio: Studio, made: Delivery, tmp_path: Path) -> Path:
     """The recipient's desk: the parcel as downloaded, her key, the pinned keys."""
     place = tmp_path / "desk"
     place.mkdir()
-    answer = Client().get(f"/d/{made.link}")
+    answer = Client().post(f"/d/{made.link}")
     assert answer.status_code == 200
     (place / "parcel.zip").write_bytes(answer.content)
     identity = place / "key.txt"

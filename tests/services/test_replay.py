@@ -62,14 +62,16 @@ from tests.world import JKT, ORIGIN, World, human, organisation
 from training.models import (
     Dataset,
     Delivery,
+    Download,
     Lora,
     OutputDecision,
     OutputProbe,
     Picture,
     TrainingJob,
+    WatermarkEpoch,
     Worker,
 )
-from training.services import delivery, outputs, sealing
+from training.services import delivery, epochs, outputs, sealing
 
 
 def agree() -> int:
@@ -200,6 +202,7 @@ def whole_case(studio: Studio) -> Delivery:
             response=who.soft.approve(begun["options"], ORIGIN),
         )
         assert isinstance(said, OutputDecision), said
+    epochs.rotate(after=1)
     made = delivery.delivery_make(lora=lora, recipient=studio.world.client)
     assert isinstance(made, Delivery), made
     data = studio.received(delivery.delivery_fetch(link=made.link))
@@ -325,7 +328,11 @@ CASES: dict[tuple[str, str], tuple[type[models.Model], dict[str, Any]]] = {
     ("training_delivery", "tensor_sha256"): (Delivery, {"tensor_sha256": OTHER}),
     ("training_delivery", "statement"): (Delivery, {"statement": {}}),
     ("training_delivery", "event"): (Delivery, {"event": "evt_0"}),
+    ("training_delivery", "epoch"): (Delivery, {"epoch": 7}),
     ("training_delivery", "fetched"): (Delivery, {"fetched_at": None}),
+    ("training_download", "delivery"): (Download, {"delivery": "another"}),
+    ("training_download", "link_number"): (Download, {"link_number": 7}),
+    ("training_watermarkepoch", "event"): (WatermarkEpoch, {"event": "evt_0"}),
     ("audit_usereport", "delivery"): (UseReport, {"delivery": "another"}),
     ("audit_usereport", "medium"): (UseReport, {"medium": "tv"}),
     ("audit_usereport", "quantity"): (UseReport, {"quantity": 1}),

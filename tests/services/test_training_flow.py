@@ -19,8 +19,18 @@ from tests.services.studio import Studio, lora_sealed, photograph
 from tests.world import log_types
 from training.core import provenance, watermark, weights
 from training.core.curation import report_digest
-from training.models import Delivery, JobPoint, Lora, TrainingJob
-from training.services import curation, datasets, delivery, gate, jobs, runs, sealing, workers
+from training.models import Delivery, Download, JobPoint, Lora, TrainingJob
+from training.services import (
+    curation,
+    datasets,
+    delivery,
+    epochs,
+    gate,
+    jobs,
+    runs,
+    sealing,
+    workers,
+)
 from training.services.objects import object_read, object_store
 from training.worker import agent
 from training.worker.client import Released, Unreachable
@@ -81,7 +91,7 @@ def check_delivered(studio: Studio, made: Delivery, data: bytes) -> None:
     assert read.metadata["modelspec.hash_sha256"] == "0x" + made.tensor_sha256
     assert provenance.scan_for_leaks(read.metadata, read.tensors, ["alice"]) == []
     artefact = made.artefact_id.to_bytes(6, "big")
-    key = sealing.watermark_key()
+    key = epochs.key(1)
     stripped = weights.half(weights.strip(read))
     assert watermark.search(watermark.read(stripped, key), key, [artefact])
     signer = keyring.provenance_signer()
@@ -531,6 +541,22 @@ def test_a_link_ends_and_only_its_holder_can_use_it(studio, lora):
     fresh = delivery.link_renew(delivery=made)
     assert isinstance(delivery.delivery_fetch(link=fresh.link), bytes)
     assert Delivery.objects.get(pk=made.pk).link == ""
+
+
+def test_of_two_that_use_a_link_at_once_one_gets_the_file(studio, lora, monkeypatch):
+    made = delivery.delivery_make(lora=lora, recipient=studio.world.client)
+    read, inner = delivery.object_read, []
+
+    def while_reading(digest):
+        monkeypatch.setattr(delivery, "object_read", read)
+        inner.append(delivery.delivery_fetch(link=made.link))
+        return read(digest)
+
+    monkeypatch.setattr(delivery, "object_read", while_reading)
+    assert delivery.delivery_fetch(link=made.link).code == "link_used"
+    assert isinstance(inner[0], bytes)
+    assert Download.objects.count() == 1
+    assert log_types().count("delivery.fetched") == 1
 
 
 def test_only_the_licensee_gets_a_copy(studio, lora):

@@ -21,7 +21,7 @@ from tests.web import pages
 from tests.web.pages import as_, text
 from tests.world import make_world, sequence, state
 from training import tasks, views
-from training.models import Dataset, Delivery, Picture, TrainingJob
+from training.models import Dataset, Delivery, Download, Picture, TrainingJob
 from training.services import curation, faults
 from training.services.delivery import _link_hash
 
@@ -319,10 +319,17 @@ def test_the_link_of_a_copy_is_shown_once(studio):
     fresh = re.search(r"/d/([\w-]+)</code>", renewed)
     assert fresh is not None
     sequence()
-    answer = charlie.get(f"/d/{fresh[1]}")
+    assert made.pk in charlie.get(f"/d/{fresh[1]}").content.decode()
+    assert not Download.objects.exists()  # looking is no receiving: mail scanners look
+    answer = charlie.post(f"/d/{fresh[1]}")
     assert answer.status_code == 200
     assert answer["Content-Disposition"] == f'attachment; filename="{made.pk}.zip"'
     assert charlie.get(f"/d/{link[1]}").status_code == 410
+    again = charlie.post(f"/d/{fresh[1]}", HTTP_ACCEPT="text/html")
+    assert again.status_code == 410
+    assert "This delivery link has been used." in text(again)
+    assert charlie.post(f"/d/{fresh[1]}").json()["code"] == "link_used"
+    assert "(link 2)" in text(charlie.get(path))
 
 
 def test_only_those_who_ask_make_copies(studio):

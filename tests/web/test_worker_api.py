@@ -321,7 +321,7 @@ def test_mallory_sees_no_job_and_no_link_opens_without_its_token(studio, keys_of
     job = studio.queued()
     assert call(keys_of, "mallory", "GET", f"jobs/{job.pk}").status_code == 404
     assert call(keys_of, "charlie", "GET", f"jobs/{job.pk}").status_code == 200
-    answer = HttpClient().get("/d/mallory")
+    answer = HttpClient().post("/d/mallory")
     assert (answer.status_code, code(answer)) == (410, "link_expired")
 
 

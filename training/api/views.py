@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import Http404, HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET
+from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -23,7 +22,6 @@ from registry.api.base import ApiView, Input, caller, idempotent, parsed
 from registry.core.refusals import Refusal
 from registry.models import Talent, TrainingRequest
 from training import selectors, tasks
-from training.api.answers import problem
 from training.api.rights import Mask, Rights
 from training.models import Dataset, Picture, TrainingJob
 from training.services import curation, datasets, delivery, engine, jobs
@@ -208,19 +206,6 @@ class DeliveryDetail(ApiView):
         """What was delivered to whom, with the signed statement."""
         row = selectors.access_delivery(caller(request).person, delivery_id)
         return Response(selectors.delivery_view(row))
-
-
-@require_GET
-def download(request: HttpRequest, link: str) -> HttpResponse:
-    """The parcel behind a link. Whoever has it still needs the recipient's key to open it."""
-    fetched = delivery.parcel_fetch(link=link)
-    if isinstance(fetched, Refusal):
-        return problem(request, fetched)
-    name, data = fetched
-    response = HttpResponse(data, content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 def _own_request(request: Request, request_id: str) -> TrainingRequest:

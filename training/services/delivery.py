@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pyrage
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from registry import selectors
@@ -34,12 +35,12 @@ from training.core import (
     weights,
 )
 from training.core.weights import Weights, WeightsError
-from training.models import Delivery, Lora
-from training.services import outputs, packing, probes
+from training.models import Delivery, Download, Lora
+from training.services import epochs, outputs, packing, probes
 from training.services.faults import grant_code
 from training.services.objects import object_read, object_store
 from training.services.runs import statement_sha256
-from training.services.sealing import log_origin, lora_master, watermark_key
+from training.services.sealing import log_origin, lora_master
 
 LINK_DAYS: Final = 7
 ARCHITECTURE: Final = "stable-diffusion-v1/lora"
@@ -51,6 +52,7 @@ class Copy:
     """A marked file before it is encrypted."""
 
     data: bytes
+    epoch: int
     artefact_id: bytes
     file_sha256: str
     tensor_sha256: str
@@ -109,14 +111,16 @@ def _allowed(lora: Lora, recipient: Organisation, at: datetime) -> Refusal | Non
 
 
 def _copy(lora: Lora, master: Weights, at: datetime) -> Copy:
-    key, artefact = watermark_key(), _fresh_artefact()
+    epoch = epochs.marking()
+    key, artefact = epochs.key(epoch), _fresh_artefact()
     marked = weights.half(_named(watermark.embed(master, key, artefact, _eps(master))))
     bare = weights.write(marked.tensors, {})
     tensor_sha256 = weights.tensor_sha256(bare)
     data = weights.write(marked.tensors, _header(lora, tensor_sha256, artefact, at))
     # What was read back is what goes out, not what was meant to.
     watermark.verify_embedding(weights.read(data), key, artefact)
-    return Copy(data, artefact, hashlib.sha256(data).hexdigest(), weights.tensor_sha256(data))
+    digests = hashlib.sha256(data).hexdigest(), weights.tensor_sha256(data)
+    return Copy(data, epoch, artefact, *digests)
 
 
 def _named(marked: Weights) -> Weights:
@@ -160,9 +164,9 @@ def _header(lora: Lora, tensor_sha256: str, artefact: bytes, at: datetime) -> di
     )
 
 
-def artefact_commitment(artefact: bytes) -> str:
+def artefact_commitment(epoch: int, artefact: bytes) -> str:
     """A keyed commitment to an artefact id (HMAC-SHA-256, hex): provable later, not guessable."""
-    key = watermark_key().derive("commitment")
+    key = epochs.key(epoch).derive("commitment")
     return hmac.digest(key, artefact, "sha256").hex()
 
 
@@ -171,6 +175,7 @@ def _deliver(lora: Lora, recipient: Organisation, copy: Copy, at: datetime) -> D
     row = Delivery(
         lora=lora,
         recipient=recipient,
+        epoch=copy.epoch,
         artefact_id=int.from_bytes(copy.artefact_id, "big"),
         file_sha256=copy.file_sha256,
         tensor_sha256=copy.tensor_sha256,
@@ -211,7 +216,7 @@ def _statement(row: Delivery, copy: Copy, at: datetime) -> dict[str, Any]:
         grant_digest=row.lora.job.grant.digest,
         watermark_profile=row.lora.watermark_profile,
         licensee=row.recipient_id,
-        artefact_commitment=artefact_commitment(copy.artefact_id),
+        artefact_commitment=artefact_commitment(copy.epoch, copy.artefact_id),
         registry=REGISTRY,
         at=at,
         lora_id=row.lora_id,
@@ -229,14 +234,15 @@ def _made_data(row: Delivery) -> dict[str, Any]:
         "file_sha256": row.file_sha256,
         "tensor_sha256": row.tensor_sha256,
         "statement_sha256": statement_sha256(row.statement),
+        "watermark_epoch": str(row.epoch),
     }
 
 
-def delivery_fetch(*, link: str, at: datetime | None = None) -> bytes | Refusal:
-    """The encrypted file behind a link.
+def link_find(*, link: str, at: datetime | None = None) -> Delivery | Refusal:
+    """The delivery that a link would hand out now; looking changes nothing.
 
-    `link_expired` for a link that is unknown or over, the grant's code when it no longer holds,
-    `frozen` for a frozen LoRA. Each fetch is logged.
+    `link_expired` for a link that is unknown or over, `link_used` for one that was used, the
+    grant's code when it no longer holds, `frozen` for a frozen LoRA.
     """
     at = at or timezone.now()
     row = (
@@ -246,17 +252,38 @@ def delivery_fetch(*, link: str, at: datetime | None = None) -> bytes | Refusal:
     )
     if row is None or at >= row.expires_at:
         return Refusal("link_expired")
+    if row.link_used_at is not None:
+        return Refusal("link_used", row.pk)
     if selectors.core_grant(row.lora.job.grant).terms.prototype:
         return Refusal("scope_prototype_only", row.lora_id)
     code = grant_code(row.lora.job.grant, at)
     if code is not None or row.lora.state == Lora.State.FROZEN:
         return Refusal(code or "frozen", row.lora.frozen_code)
+    return row
+
+
+def delivery_fetch(*, link: str, at: datetime | None = None) -> bytes | Refusal:
+    """The encrypted folder behind a link, which ends with it.
+
+    Refused as `link_find` is. Each time is a row and an event; of two at once one gets it.
+    """
+    at = at or timezone.now()
+    row = link_find(link=link, at=at)
+    if isinstance(row, Refusal):
+        return row
     data = object_read(row.object_digest)
     if isinstance(data, Refusal):
         return data
     with transaction.atomic():
+        mine = Delivery.objects.filter(
+            pk=row.pk, link_token_hash=_link_hash(link), link_used_at=None
+        )
+        if not mine.update(link_used_at=at):
+            return Refusal("link_used", row.pk)
         Delivery.objects.filter(pk=row.pk, fetched_at=None).update(fetched_at=at)
-        append.append("delivery.fetched", {"delivery_id": row.pk}, at=at)
+        told = {"delivery_id": row.pk, "link_number": row.link_number}
+        event = append.append("delivery.fetched", told, at=at)
+        Download.objects.create(delivery=row, link_number=row.link_number, at=at, event=event)
     return data
 
 
@@ -264,11 +291,11 @@ def parcel_fetch(*, link: str, at: datetime | None = None) -> tuple[str, bytes] 
     """What a link hands out: (file name, archive of the encrypted folder and its proof).
 
     Refused as `delivery_fetch` is; `registry_unreachable` while the log has not taken the delivery
-    in, and then nothing was fetched. Call it outside a transaction: it waits for the log.
+    in, and then the link was not used. Call it outside a transaction: it waits for the log.
     """
-    row = Delivery.objects.filter(link_token_hash=_link_hash(link)).first()
-    if row is None:
-        return Refusal("link_expired")
+    row = link_find(link=link, at=at)
+    if isinstance(row, Refusal):
+        return row
     proof = packing.proof(row)
     if isinstance(proof, Refusal):
         return proof
@@ -289,7 +316,10 @@ def link_renew(*, delivery: Delivery, at: datetime | None = None) -> Delivery | 
         return refusal
     link = secrets.token_urlsafe(32)
     Delivery.objects.filter(pk=delivery.pk).update(
-        link_token_hash=_link_hash(link), expires_at=at + timedelta(days=LINK_DAYS)
+        link_token_hash=_link_hash(link),
+        expires_at=at + timedelta(days=LINK_DAYS),
+        link_number=F("link_number") + 1,
+        link_used_at=None,
     )
     delivery.refresh_from_db()
     delivery.link = link

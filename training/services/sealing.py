@@ -21,26 +21,14 @@ from registry.core.vault import unseal
 from registry.log import append
 from registry.log.core.errors import VerificationError
 from registry.models import Grant
-from registry.services import keyring, vault
+from registry.services import vault
 from training.core import fingerprint, provenance, watermark, watermark_code, weights
-from training.core.watermark_code import Key
 from training.core.weights import Weights
 from training.models import Lora, TrainingJob
+from training.services import epochs
 from training.services.faults import State, grant_code, job_end
 from training.services.objects import object_read
 from training.services.runs import master_context, statement_sha256
-
-EPOCH = "1"
-
-
-def watermark_key() -> Key:
-    """The registry's watermark key of the present epoch."""
-    return Key(EPOCH, keyring.secret("watermark.key"))
-
-
-def lineage_key() -> Key:
-    """The registry's key of lineage sketches."""
-    return Key(EPOCH, keyring.secret("lineage.key"))
 
 
 def lora_seal(*, job: TrainingJob, at: datetime | None = None) -> Lora | Refusal:
@@ -69,7 +57,7 @@ def lora_seal(*, job: TrainingJob, at: datetime | None = None) -> Lora | Refusal
         # (3)
         proof = _proven(master)
         # (4)
-        sketch = fingerprint.pack(fingerprint.sketch(master, lineage_key()))
+        sketch = fingerprint.pack(fingerprint.sketch(master, epochs.lineage_key()))
     except VerificationError as error:
         refusal = Refusal("watermark_unreadable", f"{error.code}: {error.detail}")
         return _ended(row, State.FAILED, refusal, at)
@@ -100,7 +88,7 @@ def _master(job: TrainingJob, digest: str) -> Weights | Refusal:
 
 
 def _proven(master: Weights) -> watermark.Proof:
-    key, artefact = watermark_key(), secrets.token_bytes(watermark_code.ID_BYTES)
+    key, artefact = epochs.key(epochs.newest()), secrets.token_bytes(watermark_code.ID_BYTES)
     strength = watermark.choose_eps(master)
     marked = watermark.embed(master, key, artefact, strength.eps)
     return watermark.verify_embedding(marked, key, artefact)
