@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "verify": _verify,
         "inspect": _inspect,
         "open": delivered.open_parcel,
+        "keygen": delivered.keygen,
         "trace": _trace,
         "curate": _curate,
         "calibrate": _calibrate,

@@ -17,12 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import pyrage
-
 from audit.telling import CANNOT, NO, OK, TEST, failure_lines, failure_payload, passed, tell
 from audit.verifier import folder as verifier
 from audit.verifier.folder import Delivered
 from audit.verifier.steps import Step, StepError
+from registry.core import recipients
 from registry.core.refusals import Locale
 from registry.core.trust import TrustRoot
 from registry.log.core.errors import VerificationError
@@ -40,14 +39,20 @@ _OPENED: Final = {
     "ja": "開封しました: {place}",
     "en": "Opened: {place}",
 }
+_MADE: Final = {
+    "ja": "秘密鍵を書きました。なくすと納品物を開けません。"
+    "次の公開鍵を登録簿の担当者に渡してください。",
+    "en": "The secret key was written; without it no delivery can be opened. Give the registry's "
+    "people this public key:",
+}
 _UNVERIFIED: Final = {
     "ja": "まだ何も検証していません。次に: kyodaku verify {place} --trust trust.json",
     "en": "NOTHING was verified yet. Next: kyodaku verify {place} --trust trust.json",
 }
 _WORDS: Final = {
     "no_identity": {
-        "ja": "{name} に age の秘密鍵(AGE-SECRET-KEY-1…)がありません。",
-        "en": "{name} holds no age secret key (AGE-SECRET-KEY-1…).",
+        "ja": "{name} に秘密鍵(KYODAKU-SECRET. か AGE-SECRET-KEY-1 の行)がありません。",
+        "en": "{name} holds no secret key (a line of KYODAKU-SECRET. or AGE-SECRET-KEY-1).",
     },
     "not_for_you": {
         "ja": "この鍵では開けません。納品先として登録した鍵を --identity に指定してください。",
@@ -75,7 +80,15 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     opening.add_argument("--identity", type=Path, required=True, help="your secret key file")
     opening.add_argument("--trust", type=Path, help="the pinned trust.json: verify before writing")
     opening.add_argument("--to", type=Path, default=Path(), help="where to put it (default: here)")
-    return [opening]
+    keygen = commands.add_parser("keygen", help="make a key to which deliveries are encrypted")
+    keygen.add_argument("file", type=Path, help="where the secret half goes (0600)")
+    keygen.add_argument(
+        "--kind",
+        choices=recipients.KINDS,
+        default="mlkem768-x25519",
+        help="age: any age tool opens it; mlkem768-x25519 (default): safe from quantum computers",
+    )
+    return [opening, keygen]
 
 
 def verify_folder(options: argparse.Namespace, trust: TrustRoot) -> int:
@@ -90,6 +103,21 @@ def verify_folder(options: argparse.Namespace, trust: TrustRoot) -> int:
         tell(options, failure_payload(error), failure_lines(error, options.lang))
         return NO
     tell(options, payload_of(verdict), lines_of(verdict, options.lang))
+    return OK
+
+
+def keygen(options: argparse.Namespace) -> int:
+    """Make a key: the secret half into a file of one's own, the public half on the screen."""
+    identity, recipient = recipients.generate(options.kind)
+    try:
+        descriptor = os.open(options.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _cannot(options, _WORDS["exists"][options.lang].format(name=options.file))
+    except OSError as error:
+        return _cannot(options, str(error))
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"# public: {recipient}\n{identity}\n")
+    tell(options, {"recipient": recipient}, [_MADE[options.lang], recipient])
     return OK
 
 
@@ -178,22 +206,23 @@ def _opened(options: argparse.Namespace) -> tuple[str, dict[str, bytes], bytes]:
     delivery_id, sealed, proof = folder.parcel_unpack(options.file.read_bytes())
     identities = _identities(options.identity, options.lang)
     try:
-        data = pyrage.decrypt(sealed, identities)
-    except pyrage.DecryptError as error:
+        data = recipients.unseal(identities, sealed)
+    except VerificationError as error:
+        if error.code != "key_unavailable":
+            raise
         raise CannotOpen(_WORDS["not_for_you"][options.lang]) from error
     return delivery_id, folder.unpack(data), proof
 
 
-def _identities(path: Path, lang: Locale) -> Sequence[pyrage.x25519.Identity]:
+def _identities(path: Path, lang: Locale) -> Sequence[str]:
     with path.open("rb") as file:
         if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
             raise CannotOpen(_WORDS["open_to_others"][lang].format(name=path))
         text = file.read(_MAX_IDENTITY).decode("utf-8", "replace")
-    lines = [line.strip() for line in text.splitlines()]
-    keys = [line for line in lines if line.upper().startswith("AGE-SECRET-KEY-1")]
+    keys = [line for line in map(str.strip, text.splitlines()) if recipients.is_identity(line)]
     if not keys:
         raise CannotOpen(_WORDS["no_identity"][lang].format(name=path.name))
-    return [pyrage.x25519.Identity.from_str(key) for key in keys]
+    return keys
 
 
 def _write(

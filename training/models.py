@@ -382,7 +382,7 @@ class Delivery(models.Model):
     artefact_id = models.PositiveBigIntegerField(unique=True)  # 48 bits: what the watermark says
     file_sha256 = models.CharField(max_length=DIGEST, db_index=True)
     tensor_sha256 = models.CharField(max_length=DIGEST, db_index=True)
-    object_digest = models.CharField(max_length=DIGEST)  # the age file
+    object_digest = models.CharField(max_length=DIGEST)  # the encrypted folder
     statement = models.JSONField()  # DSSE envelope of the registry
     event = models.CharField(max_length=40)
     link_token_hash = models.CharField(max_length=DIGEST, unique=True)

@@ -35,6 +35,7 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "guardian.ended": ("保護者の任が終了", "guardianship ended"),
     "estate.opened": ("遺族の権限を確認", "authority of the estate recorded"),
     "estate.closed": ("遺族の権限が終了", "authority of the estate ended"),
+    "recipient.changed": ("納品用の鍵を変更", "delivery key changed"),
     "organisation.blocked": ("組織の利用を停止", "organisation barred"),
     "organisation.unblocked": ("組織の利用停止を解除", "organisation no longer barred"),
     "identity.checked": ("本人確認を記録", "identity checked"),

@@ -59,8 +59,8 @@ class Organisation(models.Model):
     kind = models.CharField(max_length=16, choices=Kind)
     name = models.CharField(max_length=200)
     name_en = models.CharField(max_length=200, blank=True)
-    # The age recipient to which deliveries for this organisation are encrypted.
-    delivery_recipient = models.CharField(max_length=200, blank=True)
+    # The key to which deliveries for this organisation are encrypted (`core.recipients`).
+    delivery_recipient = models.CharField(max_length=2048, blank=True)
     # Sells adult content: no minor is ever licensed to it, and nobody can lift that.
     adult_rated = models.BooleanField(default=False)
     # Its mail domains. A talent whose address lies in one is reached through her agency (A02).

@@ -27,6 +27,7 @@ SILENT: Final = frozenset(
         "request.amended",
         "approval.dismissed",
         "identity.checked",
+        "recipient.changed",
         "organisation.blocked",
         "organisation.unblocked",
         "age.doubted",

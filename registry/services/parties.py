@@ -35,7 +35,7 @@ from webauthn.helpers.structs import (
 from webauthn.registration.verify_registration_response import VerifiedRegistration
 
 from registry import selectors
-from registry.core import approvals, assertion, authenticator
+from registry.core import approvals, assertion, authenticator, recipients
 from registry.core import parties as rules
 from registry.core.parties import LegalName
 from registry.core.refusals import Refusal
@@ -152,6 +152,8 @@ def organisation_create(
         return tidy
     if isinstance(tidy_en, Problem):
         return tidy_en
+    if delivery_recipient and (no := _no_recipient(delivery_recipient)) is not None:
+        return no
     return Organisation.objects.create(
         kind=kind,
         name=tidy,
@@ -159,6 +161,37 @@ def organisation_create(
         delivery_recipient=delivery_recipient,
         domains=sorted(domain.strip().lower() for domain in domains),
     )
+
+
+def _no_recipient(text: str) -> Problem | None:
+    try:
+        recipients.parse(text)
+    except VerificationError as error:
+        return Problem(
+            "delivery_recipient",
+            "納品用の鍵として読めません。`kyodaku keygen` が表示した公開鍵を登録してください。"
+            f"({error.detail})",
+            "This is no delivery key. Register the public key that `kyodaku keygen` printed. "
+            f"({error.detail})",
+        )
+    return None
+
+
+@transaction.atomic
+def delivery_key_set(
+    *, organisation: Organisation, recipient: str, at: datetime | None = None
+) -> Organisation | Problem:
+    """Encrypt an organisation's deliveries to this key from now on; earlier ones stay."""
+    no = _no_recipient(recipient)
+    if no is not None:
+        return no
+    row = Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
+    row.delivery_recipient = recipient
+    row.save(update_fields=["delivery_recipient"])
+    digest = hashlib.sha256(recipient.encode()).hexdigest()
+    told = {"organisation_id": row.pk, "key_sha256": digest}
+    append("recipient.changed", told, at=at or timezone.now())
+    return row
 
 
 @transaction.atomic

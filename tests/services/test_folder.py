@@ -19,11 +19,14 @@ from securesystemslib.exceptions import VerificationError as NotSigned
 from securesystemslib.signer import Key, SSlibKey  # type: ignore[attr-defined]
 
 from audit import cli
+from registry.core import recipients
 from registry.core.refusals import Refusal
+from registry.core.terms import Problem
 from registry.log import keyfiles
-from registry.services import keyring
+from registry.models import Organisation
+from registry.services import keyring, parties
 from tests.services.studio import Studio, lora_sealed
-from tests.services.test_audit_services import finished
+from tests.services.test_audit_services import finished, logged
 from tests.world import World
 from training.core import folder
 from training.core.model_signature import PUBLIC_KEY, SIGNATURE
@@ -178,7 +181,7 @@ def test_opening_says_what_is_wrong_and_overwrites_nothing(made, desk, capsys):
     assert code == 2
     assert "not overwritten" in said
     (desk / "key.txt").write_text("nothing here")
-    assert "holds no age secret key" in opened(capsys, desk)[1]
+    assert "holds no secret key" in opened(capsys, desk)[1]
     (desk / "key.txt").write_text(str(pyrage.x25519.Identity.generate()))
     code, said = opened(capsys, desk)
     assert (code, "does not open it" in said) == (2, True)
@@ -187,6 +190,59 @@ def test_opening_says_what_is_wrong_and_overwrites_nothing(made, desk, capsys):
     (desk / "parcel.zip").write_bytes(b"PK")
     (desk / "key.txt").chmod(0o600)
     assert opened(capsys, desk)[0] == 2
+
+
+@pytest.mark.parametrize("kind", recipients.KINDS)
+def test_a_key_of_each_kind_is_made_registered_and_opens(kind, made, studio, tmp_path, capsys):
+    path = tmp_path / "own.key"
+    code, said = kyodaku(capsys, "keygen", str(path), "--kind", kind)
+    assert code == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    public = said.splitlines()[-1]
+    assert path.read_text().splitlines()[0] == f"# public: {public}"
+    client = parties.delivery_key_set(organisation=studio.world.client, recipient=public)
+    assert isinstance(client, Organisation), client
+    copy = delivery.delivery_make(lora=made.lora, recipient=client)
+    assert isinstance(copy, Delivery), copy
+    (tmp_path / "p.zip").write_bytes(Client().post(f"/d/{copy.link}").content)
+    (tmp_path / "trust.json").write_bytes(keyring.trust_root().to_bytes())
+    words = ("open", str(tmp_path / "p.zip"), "--identity", str(path), "--to", str(tmp_path))
+    code, said = kyodaku(capsys, *words, "--trust", str(tmp_path / "trust.json"))
+    assert code == 0, said
+    assert (tmp_path / copy.pk / f"{made.lora_id}.safetensors").exists()
+    # The former key opens what it was made for, and not this.
+    former = tmp_path / "former.key"
+    former.touch(0o600)
+    former.write_text(str(studio.recipient))
+    code, said = kyodaku(capsys, *words[:3], str(former), "--to", str(tmp_path / "x"))
+    assert (code, "does not open it" in said) == (2, True)
+
+
+def test_a_key_is_never_overwritten(tmp_path, capsys):
+    path = tmp_path / "own.key"
+    assert kyodaku(capsys, "keygen", str(path))[0] == 0
+    whole = path.read_text()
+    code, said = kyodaku(capsys, "keygen", str(path))
+    assert (code, "not overwritten" in said, path.read_text()) == (2, True, whole)
+    assert kyodaku(capsys, "keygen", str(tmp_path / "no" / "where"))[0] == 2
+
+
+def test_what_is_no_delivery_key_is_not_registered(studio):
+    for text in ("", "age1mallory", str(studio.recipient)):
+        refused = parties.delivery_key_set(organisation=studio.world.client, recipient=text)
+        assert isinstance(refused, Problem)
+        assert refused.field == "delivery_recipient"
+    made = parties.organisation_create(kind="client", name="a", delivery_recipient="age1mallory")
+    assert isinstance(made, Problem)
+    assert [row["type"] for row in logged()].count("recipient.changed") == 0
+
+
+def test_a_change_of_the_delivery_key_stands_in_the_log(studio):
+    _, public = recipients.generate("x25519")
+    parties.delivery_key_set(organisation=studio.world.client, recipient=public)
+    (told,) = (row for row in logged() if row["type"] == "recipient.changed")
+    assert told["data"]["organisation_id"] == studio.world.client.pk
+    assert public not in json.dumps(told)
 
 
 def test_what_does_not_verify_is_not_written(made, desk, capsys):

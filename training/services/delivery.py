@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import pyrage
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from registry import selectors
-from registry.core import licences
+from registry.core import licences, recipients
 from registry.core.refusals import Refusal
 from registry.log import append
 from registry.log.core import canonical, envelope
@@ -67,8 +66,8 @@ def delivery_make(
     them first, whoever must approve them has, and the recipient is the licensee with a key; (2) a
     fresh artefact id is marked into the master and read back from the very bytes that go out; (3)
     the header says what it is and names nobody; (4) the statement is signed, and the folder as a
-    whole; (5) the folder is encrypted with age; (6) row and `delivery.made`, with the grant locked
-    and looked at again.
+    whole; (5) the folder is encrypted to their key; (6) row and `delivery.made`, with the grant
+    locked and looked at again.
     """
     at = at or timezone.now()
     # (1)
@@ -187,10 +186,10 @@ def _deliver(lora: Lora, recipient: Organisation, copy: Copy, at: datetime) -> D
     packed = packing.folder_pack(row, copy.data)
     # (5)
     try:
-        to = pyrage.x25519.Recipient.from_str(recipient.delivery_recipient)
-    except pyrage.RecipientError:
-        return Refusal("not_enrolled", "the delivery key is not an age recipient")
-    row.object_digest = object_store(pyrage.encrypt(packed, [to]))
+        to = recipients.parse(recipient.delivery_recipient)
+    except VerificationError as error:
+        return Refusal("not_enrolled", f"the delivery key: {error.detail}")
+    row.object_digest = object_store(recipients.seal(to, packed, label=row.pk))
     # (6) A crash before this leaves a file that nobody can open but its recipient, and no link.
     with transaction.atomic():
         grant = Grant.objects.select_for_update().get(pk=lora.job.grant_id)
@@ -302,7 +301,7 @@ def parcel_fetch(*, link: str, at: datetime | None = None) -> tuple[str, bytes] 
     sealed = delivery_fetch(link=link, at=at)
     if isinstance(sealed, Refusal):
         return sealed
-    return f"{row.pk}.zip", folder.parcel_pack(row.pk, "age", sealed, proof)
+    return f"{row.pk}.zip", folder.parcel_pack(row.pk, recipients.suffix(sealed), sealed, proof)
 
 
 def link_renew(*, delivery: Delivery, at: datetime | None = None) -> Delivery | Refusal:

@@ -91,6 +91,12 @@ def _organisation(given: Given) -> Any:
     )
 
 
+def _delivery_key(given: Given) -> Any:
+    return parties.delivery_key_set(
+        organisation=_get(Organisation, given["organisation"]), recipient=given["recipient"] or ""
+    )
+
+
 def _member(given: Given) -> Any:
     return parties.membership_add(
         person=_get(Person, given["person"]),
@@ -282,7 +288,8 @@ def _unblock(given: Given) -> Any:
 _ACTS: Final[Mapping[str, tuple[Callable[[Given], Any], str]]] = {
     "person": (_person, "a person: --name [--family --given …] [--username --password]"),
     "talent": (_talent, "a person as talent: --person --birth-date --kana"),
-    "organisation": (_organisation, "an organisation: --kind --name [--domain]"),
+    "organisation": (_organisation, "an organisation: --kind --name [--recipient --domain]"),
+    "delivery-key": (_delivery_key, "--organisation --recipient (what `kyodaku keygen` printed)"),
     "member": (_member, "a role: --person --organisation --role"),
     "member-end": (_member_end, "end a role: --id [--end]"),
     "representation": (_representation, "--talent --organisation --begin [--end --power]"),
