@@ -290,6 +290,8 @@ class Lora(models.Model):
     # The same seeds drawn by the base model alone.
     base_samples_object = models.CharField(max_length=DIGEST, blank=True)
     sketch = models.BinaryField()  # training.core.fingerprint, packed
+    # The same of the factors that are delivered; empty where they cancel out.
+    factor_sketch = models.BinaryField(default=bytes)
     watermark_profile = models.CharField(max_length=40)
     # What marking with a throw-away id and reading back showed; the bands of it go to pages.
     self_test = models.JSONField(default=dict)

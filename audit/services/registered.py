@@ -1,4 +1,4 @@
-"""What a found file is held against, kept ready in memory: all artefact ids, all lineage sketches.
+"""What a found file is held against, kept ready in memory: all artefact ids, all sketches.
 
 Beside stage 9. Both only grow: deliveries and LoRAs are never deleted. Each question reads the rows
 that are new since the last one; where the database has more or fewer than were read, everything is
@@ -32,12 +32,20 @@ class _Book:
 
 
 @dataclass
+class _Loras:
+    """Both sketches of every LoRA, and the time of the newest row that was read."""
+
+    content: Sketches = field(default_factory=Sketches)
+    factors: Sketches = field(default_factory=Sketches)
+    newest: datetime | None = None
+
+
+@dataclass
 class _Kept:
     """What this process has read."""
 
     books: dict[Key, _Book] = field(default_factory=dict)
-    sketches: Sketches = field(default_factory=Sketches)
-    newest_sketch: datetime | None = None
+    loras: _Loras = field(default_factory=_Loras)
 
 
 _kept = _Kept()
@@ -69,14 +77,30 @@ def book(key: Key) -> Codebook:
 def nearest(query: Float32, count: int) -> list[tuple[str, float]]:
     """The LoRAs whose content is nearest to a sketch: id and cosine, the nearest first."""
     with _lock:
-        for _ in range(2):
-            rows = Lora.objects.order_by("created_at")
-            if _kept.newest_sketch is not None:
-                rows = rows.filter(created_at__gte=_kept.newest_sketch - _OVERLAP)
-            found = list(rows.values_list("pk", "sketch", "created_at"))
-            _kept.sketches.add((pk, fingerprint.unpack(bytes(sketch))) for pk, sketch, _ in found)
-            _kept.newest_sketch = found[-1][2] if found else _kept.newest_sketch
-            if len(_kept.sketches) == Lora.objects.count():
-                break
-            _kept.sketches, _kept.newest_sketch = Sketches(), None
-        return _kept.sketches.nearest(query, count)
+        return _loras().content.nearest(query, count)
+
+
+def nearest_factors(query: Float32, count: int) -> list[tuple[str, float]]:
+    """The same by the factors that are delivered (`fingerprint.factor_sketch`)."""
+    with _lock:
+        return _loras().factors.nearest(query, count)
+
+
+def _loras() -> _Loras:
+    kept = _kept.loras
+    for _ in range(2):
+        rows = Lora.objects.order_by("created_at")
+        if kept.newest is not None:
+            rows = rows.filter(created_at__gte=kept.newest - _OVERLAP)
+        found = list(rows.values_list("pk", "sketch", "factor_sketch", "created_at"))
+        kept.content.add((pk, _vector(content)) for pk, content, _, _ in found)
+        kept.factors.add((pk, _vector(factors)) for pk, _, factors, _ in found if len(factors))
+        kept.newest = found[-1][3] if found else kept.newest
+        if len(kept.content) == Lora.objects.count():
+            break
+        kept = _kept.loras = _Loras()
+    return kept
+
+
+def _vector(packed: bytes | memoryview) -> Float32:
+    return fingerprint.unpack(bytes(packed))

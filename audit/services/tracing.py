@@ -44,7 +44,8 @@ AGAIN: Final = timedelta(days=1)
 MAX_SIDES: Final = 2**15
 MAX_ALL_SIDES: Final = 2**19
 MAX_WORK: Final = 2 * 10**10
-MAX_MASTERS: Final = 3  # opened for one question: each costs a decryption and a reading
+# Opened for one question, by each of the two sketches: each costs a decryption and a reading.
+MAX_MASTERS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def trace(
 
     (1) the file's own hash; (2) it must be a weights file, or `malformed`; (3) the hash of its
     tensors, of a delivery or of a master; (4) the watermark among all registered ids; (5) the
-    same beside the masters that the file is most like; (6) the lineage sketch among all LoRAs.
+    same beside the masters that the file is most like, by content or by factors; (6) the
+    lineage sketch among all LoRAs.
     "Nothing" is no statement that a file is unlicensed.
     """
     at = at or timezone.now()
@@ -149,10 +151,21 @@ def _by_kin(read: Weights) -> Trace | None:
     near = registered.nearest(fingerprint.sketch(read, epochs.lineage_key()), MAX_MASTERS)
     if not near:
         return None
-    kin = _loras().in_bulk([pk for pk, _ in near])
-    found = _by_escrow(read, [kin[pk] for pk, _ in near])  # (5)
+    ids = list(dict.fromkeys([*_alike(read), *(pk for pk, _ in near)]))
+    kin = _loras().in_bulk(ids)
+    found = _by_escrow(read, [kin[pk] for pk in ids])  # (5)
     pk, cosine = near[0]
     return found or (Trace("lineage", "possible", kin[pk], None) if _near(cosine) else None)  # (6)
+
+
+def _alike(read: Weights) -> list[str]:
+    """The LoRAs whose factors these may be, most of their entries dropped: that buries the content,
+    and with it the lineage sketch."""
+    query = fingerprint.factor_sketch(read, epochs.lineage_key())
+    if query is None:
+        return []
+    near = registered.nearest_factors(query, MAX_MASTERS)
+    return [pk for pk, cosine in near if abs(cosine) >= fingerprint.FACTORS_LIKE]
 
 
 def _by_escrow(read: Weights, loras: Sequence[Lora]) -> Trace | None:
@@ -169,7 +182,7 @@ def _by_escrow(read: Weights, loras: Sequence[Lora]) -> Trace | None:
             if not own:
                 continue
             reading = escrow.read_beside(read, master, key)
-            share = FPR / (MAX_MASTERS * len(keys))
+            share = FPR / (2 * MAX_MASTERS * len(keys))
             ids = registered.book(key)
             found = _named_by(escrow.search_beside(reading, key, ids, own, fpr=share))
             if found is not None:

@@ -15,9 +15,9 @@ from tests import loras
 from tests.services.studio import Studio, lora_sealed
 from tests.services.test_audit_services import delivered, finished
 from tests.world import World
-from training.core import escrow, provenance, watermark, weights
+from training.core import escrow, fingerprint, provenance, watermark, weights
 from training.core.weights import Weights
-from training.models import Delivery, Lora
+from training.models import Delivery, Lora, TrainingJob
 from training.services import delivery, epochs, sealing
 
 
@@ -83,6 +83,28 @@ def test_a35_a_copy_too_faint_by_itself_is_named_beside_the_master(studio: Studi
     found = traced(buried)
     assert found is not None, (blind, beside)
     assert (found.how, found.delivery) == ("watermark", made)
+
+
+def test_a35_a_copy_with_nine_entries_in_ten_dropped_is_named_among_many(studio: Studio) -> None:
+    """A leaked LoRA: dropped and rescaled, while the content of others is more like it."""
+    made, data = delivered(studio)
+    dropped = loras.dare(weights.read(data), 0.9)
+    nearest = fingerprint.pack(fingerprint.sketch(dropped, epochs.lineage_key()))
+    for _ in range(tracing.MAX_MASTERS):
+        job = TrainingJob.objects.create(
+            request=studio.request, grant=made.lora.job.grant, dataset=made.lora.job.dataset
+        )
+        Lora.objects.create(
+            job=job,
+            master_object="0" * 64,
+            tensor_sha256="0" * 64,
+            run_statement={},
+            sketch=nearest,
+            sealed_event="evt",
+        )
+    found = traced(dropped)
+    assert found is not None
+    assert (found.how, found.band, found.delivery) == ("watermark", "certain", made)
 
 
 def test_a45_no_name_stands_anywhere_in_a_delivered_file(studio: Studio) -> None:

@@ -13,10 +13,13 @@ from tests import loras
 from tests.loras import lora
 from training.core.fingerprint import (
     ALARM,
+    FACTORS_LIKE,
     LENGTH,
     FingerprintError,
     Sketches,
     cosine,
+    delivered_sketch,
+    factor_sketch,
     pack,
     sketch,
     unpack,
@@ -95,6 +98,70 @@ def test_the_nearest_row_is_the_relative(original: Weights) -> None:
     assert best == "7"
     assert score < -0.9
     assert {name for name, _ in known.nearest(query)} == set(rows)
+
+
+# --- the sketch of the factors --------------------------------------------------------------------
+
+
+def of_factors(file: Weights) -> Float32:
+    found = factor_sketch(file, KEY)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def delivered(original: Weights) -> Float32:
+    found = delivered_sketch(original, KEY)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("share", "least"), [(0.0, 0.98), (0.5, 0.6), (0.9, 0.2), (0.95, FACTORS_LIKE)]
+)
+def test_what_was_dropped_from_the_delivered_factors_leaves_them_alike(
+    original: Weights, delivered: Float32, share: float, least: float
+) -> None:
+    marked = embed(original, KEY, b"abcdef", 0.02)
+    for file in (marked, half(to_kohya(marked)), loras.block_scaled(marked)):
+        assert cosine(of_factors(loras.dare(file, share)), delivered) >= least
+
+
+@pytest.mark.parametrize("seed", [2, 7, 8])
+def test_it_is_above_the_floor_where_the_content_is_buried(
+    original: Weights, known: Float32, delivered: Float32, seed: int
+) -> None:
+    dropped = loras.dare(embed(original, KEY, b"abcdef", 0.02), 0.9, seed)
+    assert cosine(sketch(dropped, KEY), known) < ALARM
+    assert cosine(of_factors(dropped), delivered) > 1.5 * FACTORS_LIKE
+
+
+def test_strangers_factors_scatter_under_the_floor(delivered: Float32) -> None:
+    many = [of_factors(loras.dare(lora(MODULES, 16, s), 0.9)) for s in range(50, 80)]
+    others = [cosine(one, delivered) for one in many]
+    assert float(np.std(others)) < FACTORS_LIKE / 2.5
+    assert sum(abs(score) > FACTORS_LIKE for score in others) <= 1
+
+
+def test_another_key_sees_nothing_of_the_factors(original: Weights, delivered: Float32) -> None:
+    marked = embed(original, KEY, b"abcdef", 0.02)
+    other = factor_sketch(marked, Key("lineage", b"mallory made this one up himself"))
+    assert other is not None
+    assert abs(cosine(other, delivered)) < FACTORS_LIKE
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e36])
+def test_extreme_factors_have_a_sketch(original: Weights, size: float) -> None:
+    huge = loras.each_factor(original, lambda t: t * np.float32(size))
+    assert cosine(of_factors(huge), of_factors(original)) > 0.999
+
+
+def test_factors_that_cancel_out_have_none() -> None:
+    up, down = np.array([[1, -1]] * 9, np.float32), np.array([[1] * 9, [-1] * 9], np.float32)
+    assert factor_sketch(Weights({"a.lora_B.weight": up, "a.lora_A.weight": down}), KEY) is None
+
+
+# --- many of them, and storage --------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 12), st.integers(0, 2**32 - 1))

@@ -36,7 +36,7 @@ def lora_seal(*, job: TrainingJob, at: datetime | None = None) -> Lora | Refusal
 
     (1) the run is finished and its grant holds; (2) the master opens and parses, with no name in
     it; (3) a throw-away mark is embedded and read back from a stripped float16 copy, or nothing is
-    sealed (`watermark_unreadable`); (4) its lineage sketch; (5) row, state and `lora.sealed`.
+    sealed (`watermark_unreadable`); (4) its lineage sketches; (5) row, state and `lora.sealed`.
     """
     at = at or timezone.now()
     row = TrainingJob.objects.select_related("grant", "request").get(pk=job.pk)
@@ -57,12 +57,12 @@ def lora_seal(*, job: TrainingJob, at: datetime | None = None) -> Lora | Refusal
         # (3)
         proof = _proven(master)
         # (4)
-        sketch = fingerprint.pack(fingerprint.sketch(master, epochs.lineage_key()))
+        sketches = _sketches(master)
     except VerificationError as error:
         refusal = Refusal("watermark_unreadable", f"{error.code}: {error.detail}")
         return _ended(row, State.FAILED, refusal, at)
     # (5)
-    return _seal(row, proof, sketch, at)
+    return _seal(row, proof, sketches, at)
 
 
 def lora_master(lora: Lora) -> Weights | Refusal:
@@ -94,7 +94,18 @@ def _proven(master: Weights) -> watermark.Proof:
     return watermark.verify_embedding(marked, key, artefact)
 
 
-def _seal(job: TrainingJob, proof: watermark.Proof, sketch: bytes, at: datetime) -> Lora | Refusal:
+def _sketches(master: Weights) -> dict[str, bytes]:
+    key = epochs.lineage_key()
+    factors = fingerprint.delivered_sketch(master, key)
+    return {
+        "sketch": fingerprint.pack(fingerprint.sketch(master, key)),
+        "factor_sketch": b"" if factors is None else fingerprint.pack(factors),
+    }
+
+
+def _seal(
+    job: TrainingJob, proof: watermark.Proof, sketches: dict[str, bytes], at: datetime
+) -> Lora | Refusal:
     with transaction.atomic():
         # Measuring took its time: a withdrawal meanwhile has ended this, too.
         grant = Grant.objects.select_for_update().get(pk=job.grant_id)
@@ -113,7 +124,7 @@ def _seal(job: TrainingJob, proof: watermark.Proof, sketch: bytes, at: datetime)
             run_statement=result["run_statement"],
             samples_object=result.get("samples_object", ""),
             base_samples_object=result.get("base_samples_object", ""),
-            sketch=sketch,
+            **sketches,
             watermark_profile=watermark.PROFILE,
             self_test=_shown(proof),
         )
