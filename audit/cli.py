@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="show what a pack or LoRA says (unverified)")
     inspect.add_argument("file", type=Path, help="a pack or a .safetensors file")
     trace = commands.add_parser("trace", help="ask a registry whose file this is")
-    trace.add_argument("file", type=Path, help="a .safetensors file")
+    trace.add_argument("file", type=Path, help="a .safetensors file, or a picture")
     trace.add_argument(
         "--base", type=Path, help="the base model (file or folder) of a merged checkpoint"
     )

@@ -360,6 +360,34 @@ class OutputDecision(models.Model):
         return f"{self.lora_id} {self.by} {self.decision}"
 
 
+class SampleSheet(models.Model):
+    """The marked sheet of what a run drew, as people see it; its pixels are `samples_object`'s."""
+
+    lora = models.OneToOneField(Lora, models.PROTECT, related_name="sheet")
+    sha256 = models.CharField(max_length=DIGEST, db_index=True)  # of the PNG
+    manifest = models.BinaryField()  # C2PA, for pictures from which it was stripped
+    event = models.CharField(max_length=40)
+
+    def __str__(self) -> str:
+        return f"samples of {self.lora_id}"
+
+
+class SamplePicture(models.Model):
+    """One picture of a sheet: what its invisible mark says, and how it looks."""
+
+    sheet = models.ForeignKey(SampleSheet, models.PROTECT, related_name="pictures")
+    place = models.PositiveSmallIntegerField()
+    # 32 random bits; null for a picture too small to take a mark.
+    mark = models.PositiveBigIntegerField(unique=True, null=True)
+    picture_hash = models.DecimalField(max_digits=20, decimal_places=0)  # 64 bits
+
+    class Meta:
+        ordering = ("sheet", "place")
+
+    def __str__(self) -> str:
+        return f"{self.sheet_id}/{self.place}"
+
+
 class WatermarkEpoch(models.Model):
     """A later key epoch of the watermark; the first has no row."""
 

@@ -22,11 +22,13 @@ from training.models import (
     Lora,
     OutputDecision,
     OutputProbe,
+    SampleSheet,
     TrainingJob,
     WatermarkEpoch,
     Worker,
 )
 from training.services.datasets import dataset_manifest
+from training.services.imaging import manifest_sha256
 from training.services.runs import statement_sha256
 
 # Events that change no row that these rules hold: a "no" that was given, the first step of a run,
@@ -302,6 +304,37 @@ class Downloads(Rule):
             )
 
 
+class Sheets(Rule):
+    """The marked sheets of what runs drew."""
+
+    table = "training_samplesheet"
+    reads = frozenset({"image.made"})
+
+    def tell(self, event: Event) -> None:
+        """Once a LoRA."""
+        data = event.data
+        self.say(
+            event,
+            data["lora_id"],
+            sheet_sha256=data["sheet_sha256"],
+            manifest=data["manifest_sha256"],
+            event=event.id,
+        )
+
+    def rows(self) -> Iterator[Row]:
+        """Every one."""
+        for row in SampleSheet.objects.order_by("pk").iterator():
+            yield Row(
+                row.lora_id,
+                row.lora_id,
+                {
+                    "sheet_sha256": row.sha256,
+                    "manifest": derived(partial(manifest_sha256, row)),
+                    "event": row.event,
+                },
+            )
+
+
 class Epochs(Rule):
     """Key epochs of the watermark after the first."""
 
@@ -394,4 +427,4 @@ def _report_digest(report: object) -> str:
 def rules() -> list[Rule]:
     """This floor's rules, new each time: a rule keeps what it was told."""
     kinds: list[type[Rule]] = [Workers, Datasets, Jobs, Loras, Outputs, Probes]
-    return [kind() for kind in (*kinds, Deliveries, Downloads, Epochs)]
+    return [kind() for kind in (*kinds, Sheets, Deliveries, Downloads, Epochs)]

@@ -17,6 +17,9 @@ _HOW: Final = {
     "file": ("ファイルが一致", "the very file"),
     "tensors": ("重みが一致", "the very weights"),
     "watermark": ("電子透かしが一致", "by its watermark"),
+    "manifest": ("署名された画像の来歴が一致", "by the signed manifest of its picture"),
+    "imagemark": ("画像の印(要調査)", "by a mark in the picture, to be looked into"),
+    "alike": ("よく似た見本画像(要調査)", "looks like one of its samples, to be looked into"),
     "lineage": ("派生の可能性(要調査)", "possibly derived, to be looked into"),
 }
 _FOUND: Final = {

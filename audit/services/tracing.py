@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from audit.core import lineage
 from audit.models import TraceFound
-from audit.services import registered
+from audit.services import registered, tracing_pictures
 from registry.core.refusals import Refusal
 from registry.log import append
 from registry.log.core.errors import VerificationError
@@ -33,7 +33,7 @@ from training.services import epochs
 from training.services.faults import grant_code
 from training.services.sealing import lora_master
 
-How = Literal["file", "tensors", "watermark", "lineage"]
+How = Literal["file", "tensors", "watermark", "lineage", "manifest", "imagemark", "alike"]
 # exact: the same bytes. certain: one false answer in 10^9 questions, whatever the file. possible:
 # near enough to be looked into by a person.
 Band = Literal["exact", "certain", "possible"]
@@ -79,7 +79,8 @@ def trace(
 ) -> Trace | Refusal | None:
     """Recognise a file; what was found is recorded as `trace.found`. None: nothing was found.
 
-    (1) the file's own hash; (2) it must be a weights file, or `malformed`; (3) the hash of its
+    A picture is looked up as `tracing_pictures` says. Else (1) the file's own hash; (2) it must be
+    a weights file, or `malformed`; (3) the hash of its
     tensors, of a delivery or of a master; (4) the watermark among all registered ids; (5) the
     same beside the masters that the file is most like, by content or by factors; (6) the
     lineage sketch among all LoRAs.
@@ -102,6 +103,8 @@ def _by_file(digest: str) -> Trace | None:
 
 
 def _by_content(data: bytes) -> Trace | None:
+    if tracing_pictures.is_picture(data):
+        return _by_picture(data)
     read = weights.read(data)  # (2)
     _require_affordable(read)
     return (
@@ -109,6 +112,14 @@ def _by_content(data: bytes) -> Trace | None:
         or _by_watermark(read)  # (4)
         or _by_kin(read)  # (5) (6)
     )
+
+
+def _by_picture(data: bytes) -> Trace | None:
+    found = tracing_pictures.find(data)
+    if found is None:
+        return None
+    way, lora_id = found
+    return Trace(way, "exact" if way == "manifest" else "possible", _loras().get(pk=lora_id), None)
 
 
 def _require_affordable(read: Weights) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -23,7 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from django.conf import settings
+from django.utils import timezone
 
+from registry.core import certificates
 from registry.core import keyset as core_keyset
 from registry.core.trust import TrustRoot
 from registry.log import keyfiles, witnesses
@@ -33,6 +36,7 @@ from registry.services import keyset
 
 KEY_BYTES: Final = 32
 MAX_PEM_BYTES: Final = 4096
+MAX_CHAIN_BYTES: Final = 65_536
 NAMES: Final = (
     "token.ed25519",
     "status.ed25519",
@@ -45,6 +49,8 @@ NAMES: Final = (
 )
 # OpenSSF Model Signing knows no Ed25519, so the folders have a key of their own, on P-256, as PEM.
 MODEL_KEY: Final = "model.pem"
+# C2PA signs with X.509: key and certificates in one file, which an operator may replace.
+C2PA_IDENTITY: Final = "c2pa.pem"
 
 
 def create() -> list[str]:
@@ -52,7 +58,9 @@ def create() -> list[str]:
     folder: Path = settings.KEYS_DIR
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = [name for name in NAMES if _create_one(folder / name, os.urandom(KEY_BYTES))]
-    return made + [MODEL_KEY] * _create_one(folder / MODEL_KEY, _fresh_model_key())
+    made += [MODEL_KEY] * _create_one(folder / MODEL_KEY, _fresh_model_key())
+    fresh = certificates.fresh_identity(urlsplit(settings.PUBLIC_URL).netloc, at=timezone.now())
+    return made + [C2PA_IDENTITY] * _create_one(folder / C2PA_IDENTITY, fresh)
 
 
 def _fresh_model_key() -> bytes:
@@ -141,6 +149,16 @@ def model_key() -> ec.EllipticCurvePrivateKey:
 def model_public_key() -> bytes:
     """Its public half as PEM: `model.pub` in a folder and on the site."""
     return model_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def c2pa_identity() -> tuple[Ed25519PrivateKey, bytes]:
+    """(the key that signs C2PA manifests, its certificates in PEM). Raises `KeyFileError`."""
+    path: Path = settings.KEYS_DIR / C2PA_IDENTITY
+    try:
+        key, chain = certificates.read_identity(keyfiles.read_private(path, MAX_CHAIN_BYTES))
+    except (ValueError, TypeError) as error:
+        raise keyfiles.KeyFileError(f"{path}: {error}") from error
+    return key, b"".join(item.public_bytes(Encoding.PEM) for item in chain)
 
 
 def root_key() -> bytes:

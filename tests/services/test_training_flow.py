@@ -81,7 +81,7 @@ def test_a_run_leads_to_a_delivery_that_can_be_traced(studio, monkeypatch):
     types = log_types()
     for told in ("dataset.sealed", "run.queued", "run.admitted", "run.started", "run.finished"):
         assert types.count(told) == 1, told
-    assert types[-4:-2] == ["lora.sealed", "output.probed"]
+    assert types[-5:-2] == ["lora.sealed", "image.made", "output.probed"]
     assert types[-2:] == ["delivery.made", "delivery.fetched"]
 
 

@@ -31,6 +31,7 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "output.approved": ("出力を承認", "outputs approved"),
     "output.returned": ("出力を差し戻し", "outputs returned"),
     "lora.thawed": ("LoRAの凍結を解除", "LoRA set free"),
+    "image.made": ("見本画像に印を付与", "sample pictures marked"),
     "watermark.rotated": ("透かしの鍵を更新", "watermark key rotated"),
     "delivery.made": ("納品", "delivery made"),
     "delivery.fetched": ("納品物の受け取り", "delivery fetched"),

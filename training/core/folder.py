@@ -51,6 +51,7 @@ may be used as its grant says, and passed on to nobody unless that says so.
   {lora_id}.safetensors   LoRA (kohya の名前、または PEFT の名前 / named as kohya does, or PEFT)
   {run}           学習の記録 / how it was trained (in-toto, SLSA; worker and registry signed)
   {delivery}      納品の記録 / to whom it went (in-toto; the registry signed)
+  {lora_id}.c2pa   C2PA の記録 / its C2PA manifest
   {signature}, {key}    フォルダー全体の署名とその鍵 / the signature over the folder, its key
 """
 

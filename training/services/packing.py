@@ -23,6 +23,7 @@ from registry.services import keyring
 from training.core import folder, model_signature
 from training.core.model_signature import PUBLIC_KEY, SIGNATURE, ModelSignatureError
 from training.models import Delivery
+from training.services import c2pa_manifests
 
 LOG_WAIT_S: Final = 10.0
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
@@ -44,6 +45,7 @@ def folder_pack(row: Delivery, data: bytes) -> bytes:
             site=settings.PUBLIC_URL,
         ),
         PUBLIC_KEY: keyring.model_public_key(),
+        folder.sidecar_name(row.lora_id): c2pa_manifests.sidecar(row.lora, data),
     }
     files[SIGNATURE] = _signed(row.pk, files)
     covered = model_signature.verify(files[SIGNATURE], files[PUBLIC_KEY])

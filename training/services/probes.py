@@ -6,7 +6,6 @@ samples in memory and keeps the report. Nothing is delivered before it was measu
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +17,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
-from PIL import Image
 
 from registry.core.refusals import Refusal
 from registry.log import append
-from registry.services import vault
 from training.core.curation import Measurement, Profile
 from training.core.curation_alike import region_distance
 from training.core.pictures import Picture
@@ -31,16 +28,13 @@ from training.engines.base import FaceEngine, Rgb, Vector, similarity
 from training.engines.measure import Person, measure
 from training.engines.survey import Template, pixels
 from training.models import Lora, OutputProbe
-from training.services import curation, templates
-from training.services.datasets import opened
+from training.services import curation, samples, templates
 from training.services.faults import grant_code
 from training.services.outputs import base_samples_context, samples_context
 
 RELEASED: Final = "released"
 UPHELD: Final = "upheld"
 MAX_REASON: Final = 2000
-COLUMNS: Final = 4  # of a sheet, as the trainer lays it
-MAX_SHEETS: Final = 2  # the last row may be half empty
 _NOTHING: Final = Picture(b"", 0, 0, "", "", "", ())  # a measurement of pixels alone
 
 
@@ -100,28 +94,10 @@ def _cells(lora: Lora, digest: str, context: str) -> list[Rgb] | Refusal:
     if not digest:
         return []
     dataset = lora.job.dataset
-    key = vault.dataset_key(request=dataset.request, dataset_id=dataset.pk)
-    if isinstance(key, Refusal):
-        return key
-    data = opened(digest, key, context=context)
-    if isinstance(data, Refusal):
-        return data
-    recipe = dataset.request.recipe
-    side, count = int(recipe["resolution"]), int(recipe["samples"])
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            # A worker made it: no more is unpacked than the recipe asked for.
-            if image.width * image.height > MAX_SHEETS * side**2 * max(count, COLUMNS):
-                return Refusal("image_unreadable", "a sheet of samples larger than its recipe")
-            sheet = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return Refusal("image_unreadable", f"samples: {type(error).__name__}")
-    rows = sheet.shape[0] // side, sheet.shape[1] // side
-    places = [(row * side, column * side) for row in range(rows[0]) for column in range(rows[1])]
-    return [
-        np.ascontiguousarray(sheet[top : top + side, left : left + side])
-        for top, left in places[:count]
-    ]
+    sheet = samples.sheet_open(dataset, digest, context)
+    if isinstance(sheet, Refusal):
+        return sheet
+    return [np.ascontiguousarray(cell) for cell in samples.cells(dataset, sheet)]
 
 
 def _known(lora: Lora, engine: FaceEngine, *, look: bool) -> _Known | Refusal:

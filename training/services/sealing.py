@@ -25,7 +25,7 @@ from registry.services import vault
 from training.core import fingerprint, provenance, watermark, watermark_code, weights
 from training.core.weights import Weights
 from training.models import Lora, TrainingJob
-from training.services import epochs
+from training.services import epochs, imaging
 from training.services.faults import State, grant_code, job_end
 from training.services.objects import object_read
 from training.services.runs import master_context, statement_sha256
@@ -36,7 +36,8 @@ def lora_seal(*, job: TrainingJob, at: datetime | None = None) -> Lora | Refusal
 
     (1) the run is finished and its grant holds; (2) the master opens and parses, with no name in
     it; (3) a throw-away mark is embedded and read back from a stripped float16 copy, or nothing is
-    sealed (`watermark_unreadable`); (4) its lineage sketches; (5) row, state and `lora.sealed`.
+    sealed (`watermark_unreadable`); (4) its lineage sketches; (5) its sample pictures are marked;
+    (6) row, state and `lora.sealed`.
     """
     at = at or timezone.now()
     row = TrainingJob.objects.select_related("grant", "request").get(pk=job.pk)
@@ -62,7 +63,17 @@ def lora_seal(*, job: TrainingJob, at: datetime | None = None) -> Lora | Refusal
         refusal = Refusal("watermark_unreadable", f"{error.code}: {error.detail}")
         return _ended(row, State.FAILED, refusal, at)
     # (5)
-    return _seal(row, proof, sketches, at)
+    lora = Lora(job=row, self_test=_shown(proof), **sketches)
+    marked = _marked(lora, row.result)
+    # (6)
+    return _seal(lora, marked, at)
+
+
+def _marked(lora: Lora, result: dict[str, Any]) -> imaging.MarkedSheet | None:
+    """A sheet that cannot be opened stays unmarked: the look at the outputs refuses it by name."""
+    digest = result.get("samples_object", "")
+    found = imaging.sheet_mark(lora, digest) if digest else None
+    return None if isinstance(found, Refusal) else found
 
 
 def lora_master(lora: Lora) -> Weights | Refusal:
@@ -103,9 +114,8 @@ def _sketches(master: Weights) -> dict[str, bytes]:
     }
 
 
-def _seal(
-    job: TrainingJob, proof: watermark.Proof, sketches: dict[str, bytes], at: datetime
-) -> Lora | Refusal:
+def _seal(lora: Lora, marked: imaging.MarkedSheet | None, at: datetime) -> Lora | Refusal:
+    job = lora.job
     with transaction.atomic():
         # Measuring took its time: a withdrawal meanwhile has ended this, too.
         grant = Grant.objects.select_for_update().get(pk=job.grant_id)
@@ -117,19 +127,17 @@ def _seal(
         if code is not None:
             return _ended(row, State.STOPPED, Refusal(code, "before sealing"), at)
         result: dict[str, Any] = row.result or {}
-        lora = Lora(
-            job=row,
-            master_object=result["master_object"],
-            tensor_sha256=result["tensor_sha256"],
-            run_statement=result["run_statement"],
-            samples_object=result.get("samples_object", ""),
-            base_samples_object=result.get("base_samples_object", ""),
-            **sketches,
-            watermark_profile=watermark.PROFILE,
-            self_test=_shown(proof),
-        )
+        lora.master_object = result["master_object"]
+        lora.tensor_sha256 = result["tensor_sha256"]
+        lora.run_statement = result["run_statement"]
+        drawn = result.get("samples_object", "")
+        lora.samples_object = drawn if marked is None else marked.object_digest
+        lora.base_samples_object = result.get("base_samples_object", "")
+        lora.watermark_profile = watermark.PROFILE
         lora.sealed_event = append.append("lora.sealed", _sealed_data(lora), at=at)
         lora.save(force_insert=True)
+        if marked is not None:
+            imaging.sheet_keep(lora, marked, at)
         row.state = State.DONE
         row.save(update_fields=["state"])
     return lora
