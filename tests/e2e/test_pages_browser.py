@@ -21,14 +21,16 @@ from registry import selectors
 from registry.core.refusals import Refusal
 from registry.log import sequencer
 from registry.models import Credential, Lane, ModelRecord
-from registry.services import drift, keyring, seed
+from registry.services import drift, keyring, seed, vault
 from tests import world as worlds
 from tests.requirements import test_probes
 from tests.services.studio import HER, OTHER, STRANGER, Studio
 from tests.web import pages
 from tests.world import make_world
+from training.core import folder
 from training.models import TrainingJob
-from training.services import delivery, faults
+from training.services import delivery, faults, outputs
+from training.services.datasets import opened
 
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -348,6 +350,46 @@ def test_a_delivered_file_and_its_pack_are_checked_on_the_public_page(
             tab.page.click("main form button")
             tab.page.locator(".answer").get_by_text(word[tab.language]).first.wait_for()
             tab.look(name)
+
+
+def test_a_delivery_is_received_once_by_hand(browser, live_server, studio, tmp_path):
+    """The page behind a link, the download, the page of a link that was used, and the job's."""
+    made = pages.delivered(studio)
+    for tab in tabs(browser, live_server.url):
+        fresh = delivery.link_renew(delivery=made)
+        tab.open(f"/d/{fresh.link}")
+        tab.look("parcel")
+        with tab.page.expect_download() as download:
+            tab.page.click("main form button")
+        parcel = tmp_path / f"{tab.size}-{tab.language}.zip"
+        download.value.save_as(parcel)
+        assert download.value.suggested_filename == f"{made.pk}.zip"
+        delivery_id, sealed, _ = folder.parcel_unpack(parcel.read_bytes())
+        assert delivery_id == made.pk
+        assert studio.received(sealed)
+        tab.page.goto(f"{live_server.url}/d/{fresh.link}")
+        tab.faults.clear()
+        tab.look("parcel-used")
+    for tab in tabs(browser, live_server.url, studio.world.charlie.person):
+        tab.open(f"/jobs/{made.lora.job_id}")
+        tab.look("job-downloads")
+
+
+def test_a_sample_picture_is_recognised_on_the_public_page(browser, live_server, studio, tmp_path):
+    made = pages.delivered(studio)
+    lora = made.lora
+    key = vault.dataset_key(request=lora.job.request, dataset_id=lora.job.dataset_id)
+    data = opened(lora.samples_object, key, context=outputs.samples_context(lora.job_id))
+    assert isinstance(data, bytes)
+    picture = tmp_path / "sample.png"
+    picture.write_bytes(data)
+    for tab in tabs(browser, live_server.url):
+        tab.open("/verify")
+        tab.page.set_input_files("#file", str(picture))
+        tab.page.click("main form button")
+        word = {"ja": "見本画像そのもの", "en": "a sample picture of the registered LoRA"}
+        tab.page.locator(".answer").get_by_text(word[tab.language]).first.wait_for()
+        tab.look("verify-picture")
 
 
 def test_the_catalogue_reads_well_everywhere(browser, live_server, studio):
