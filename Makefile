@@ -5,7 +5,7 @@ export OMP_NUM_THREADS := 1
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: job-chaos withdraw-race help run demo core test check format lock bench bench-log bench-watermark bench-watermark-null bench-token bench-gate bench-trainer bench-faces bench-curation bench-difference chaos hammer log-chaos mutants \
+.PHONY: job-chaos withdraw-race help run demo core test check format lock bench bench-log bench-watermark bench-watermark-null bench-token bench-gate bench-trainer bench-faces bench-curation bench-difference bench-image-mark chaos hammer log-chaos mutants \
         conformance interop fuzz e2e messages db
 
 help: ## this list
@@ -36,7 +36,7 @@ format: ## let ruff put everything in form
 db: ## the database alone, until Ctrl-C
 	@KYODAKU_MODE=test $(PY) -m registry.local db
 
-bench: bench-log bench-watermark bench-watermark-null bench-watermark-trained bench-token bench-gate bench-trainer bench-faces bench-curation bench-difference ## every bench
+bench: bench-log bench-watermark bench-watermark-null bench-watermark-trained bench-token bench-gate bench-trainer bench-faces bench-curation bench-difference bench-image-mark ## every bench
 
 bench-log: ## the log's speed beside a peer's (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_log
@@ -64,6 +64,9 @@ bench-curation: ## is what was planted in a set found? (QUICK=1: two minutes)
 
 bench-difference: ## what was merged into a 2 GB checkpoint: is it found, at what cost
 	@$(PY) -m tests.bench.bench_difference
+
+bench-image-mark: ## the mark in sample pictures beside a peer (QUICK=1)
+	@$(PY) -m tests.bench.bench_image_mark
 
 bench-faces: ## who is in a picture, and at what cost (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_faces

@@ -62,6 +62,10 @@ _WORDS: Final = {
         "ja": "{name} がすでにあります。上書きはしません。--to で別の場所を指定してください。",
         "en": "{name} is there already and is not overwritten. Name another place with --to.",
     },
+    "another": {
+        "ja": "中身は別の納品 {name} です。受け取ったファイルの名前が書き換えられています。",
+        "en": "What is inside is another delivery, {name}: somebody renamed what you received.",
+    },
     "open_to_others": {
         "ja": "秘密鍵 {name} をほかの人が読めます。chmod 600 {name} としてください。",
         "en": "Others can read the secret key {name}. Run: chmod 600 {name}",
@@ -130,6 +134,8 @@ def open_parcel(options: argparse.Namespace) -> int:
         proof_name = delivery_id + folder.PROOF_SUFFIX
         if trust is not None:
             verdict = verifier.verify(files, proof, proof_name, trust)
+            if verdict.delivery_id != delivery_id:
+                raise CannotOpen(_WORDS["another"][options.lang].format(name=verdict.delivery_id))
             tell(options, payload_of(verdict), lines_of(verdict, options.lang))
         _write(options, place, files, proof_name, proof)
     except StepError as error:
@@ -242,12 +248,11 @@ def _write(
     try:
         for name, data in files.items():
             (aside / name).write_bytes(data)
-        beside.write_bytes(proof)
-        aside.chmod(0o700)
-        aside.rename(place)
+        aside.rename(place)  # 0700, as it was made
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+    beside.write_bytes(proof)
 
 
 def _cannot(options: argparse.Namespace, why: str) -> int:

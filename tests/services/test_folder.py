@@ -245,6 +245,16 @@ def test_a_change_of_the_delivery_key_stands_in_the_log(studio):
     assert public not in json.dumps(told)
 
 
+def test_a_renamed_parcel_is_not_unpacked_under_the_other_name(made, desk, capsys):
+    other = "dlv_" + "9f" * 10
+    _, sealed, proof = folder.parcel_unpack((desk / "parcel.zip").read_bytes())
+    renamed = folder.parcel_pack(other, "age", sealed, proof.decode())
+    (desk / "parcel.zip").write_bytes(renamed)
+    code, said = opened(capsys, desk, "--trust", str(desk / "trust.json"))
+    assert (code, f"another delivery, {made.pk}" in said) == (2, True)
+    assert not (desk / other).exists()
+
+
 def test_what_does_not_verify_is_not_written(made, desk, capsys):
     trust = json.loads((desk / "trust.json").read_bytes())
     trust["provenance_keys"] = {}

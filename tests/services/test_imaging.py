@@ -3,17 +3,24 @@
 import io
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import c2pa  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import skimage.data
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.utils import timezone
 from PIL import Image
 
 from audit.models import TraceFound
 from audit.services import tracing
+from registry.core import certificates
 from registry.core import vault as vault_core
 from registry.core.refusals import Refusal
 from registry.log import keyfiles
@@ -209,6 +216,60 @@ def test_a_strangers_manifest_is_no_answer(studio, monkeypatch, settings, tmp_pa
     settings.KEYS_DIR = ours
     assert c2pa_manifests.lora_in(forged, "PNG") is None
     assert tracing.trace(data=forged) is None
+
+
+def test_another_certificate_of_the_same_root_is_a_stranger(
+    studio, monkeypatch, settings, tmp_path
+):
+    """As under a root of the C2PA trust list, where whoever pays gets one."""
+    root, own, theirs = (Ed25519PrivateKey.generate() for _ in range(3))
+    at = timezone.now()
+    anchor = certificates._certificate("a", "C2PA root", root, "C2PA root", root, at)
+
+    def identity(key: Ed25519PrivateKey, name: str) -> bytes:
+        cert = certificates._certificate("a", name, key, "C2PA root", root, at)
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        parts = (private, cert.public_bytes(Encoding.PEM), anchor.public_bytes(Encoding.PEM))
+        return b"".join(parts)
+
+    keys = tmp_path / "keys"
+    shutil.copytree(settings.KEYS_DIR, keys)
+    settings.KEYS_DIR = keys
+    path = keys / keyring.C2PA_IDENTITY
+    path.write_bytes(identity(own, "own"))
+    lora = made(studio, monkeypatch, png(portraits()))
+    assert c2pa_manifests.lora_in(shown(lora), "PNG") == lora.pk
+    path.write_bytes(identity(theirs, "theirs"))
+    forged, _ = c2pa_manifests.picture(lora, photograph(77), [], imaging.MARK.name)
+    path.write_bytes(identity(own, "own"))
+    assert c2pa_manifests.lora_in(forged, "PNG") is None
+
+
+def test_a_picture_that_points_elsewhere_is_not_followed(studio, monkeypatch):
+    """A remote manifest would make our server ask any address a stranger likes."""
+    made(studio, monkeypatch, png(portraits()))
+    asked = []
+
+    class Trap(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+
+    with HTTPServer(("127.0.0.1", 0), Trap) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        key, chain = keyring.c2pa_identity()
+        created = {"action": "c2pa.created", "digitalSourceType": c2pa_manifests._CREATED}
+        actions = {"label": "c2pa.actions.v2", "data": {"actions": [created]}}
+        builder = c2pa.Builder({"format": "image/png", "assertions": [actions]})
+        builder.set_no_embed()
+        builder.set_remote_url(f"http://127.0.0.1:{server.server_port}/m.c2pa")
+        signer = c2pa.Signer.from_callback(
+            key.sign, c2pa.C2paSigningAlg.ED25519, chain.decode(), None
+        )
+        out = io.BytesIO()
+        builder.sign(signer, "image/png", io.BytesIO(photograph(5)), out)
+        assert tracing.trace(data=out.getvalue()) is None
+        server.shutdown()
+    assert asked == []
 
 
 @pytest.mark.parametrize(

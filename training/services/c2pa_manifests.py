@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any, Final
 
+from cryptography import x509
 from django.conf import settings
 
 from registry.services import keyring
@@ -61,6 +62,10 @@ def lora_in(data: bytes, form: str, manifest: bytes | None = None) -> str | None
     if told.get("validation_state") != "Trusted":
         return None
     active = told["manifests"][told["active_manifest"]]
+    # Under a public root others sign, too: it has to be our own certificate.
+    signed = active.get("signature_info", {}).get("cert_serial_number")
+    if signed != str(_own_certificate().serial_number):
+        return None
     for assertion in active.get("assertions", ()):
         if assertion.get("label") == ASSERTION:
             return str(assertion["data"].get("lora", ""))
@@ -85,6 +90,11 @@ def _builder(lora: Lora, form: str, more: list[dict[str, Any]]) -> Any:
         ],
     }
     return c2pa.Builder(manifest, context=_context())
+
+
+def _own_certificate() -> x509.Certificate:
+    _, chain = keyring.c2pa_identity()
+    return x509.load_pem_x509_certificates(chain)[0]
 
 
 def _signer() -> Any:
