@@ -135,6 +135,20 @@ MUTANTS: Final = (
         'released = Released(bytes(80), "", "wrk")',
         TRAINING + "test_a_run_leads_to_a_delivery_that_can_be_traced",
     ),
+    Mutant(
+        "file_changed",
+        "audit/verifier/folder.py",
+        'same(found, covered.pop(name, None), "file_changed", f"{name} is not what was signed")',
+        "covered.pop(name, None)",
+        "tests/core/test_folder.py",
+    ),
+    Mutant(
+        "link_used",
+        "training/services/delivery.py",
+        "if not mine.update(link_used_at=at):",
+        "if mine.update(link_used_at=at) is None:",
+        TRAINING + "test_of_two_that_use_a_link_at_once_one_gets_the_file",
+    ),
 )
 
 

@@ -11,12 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.verifier import folder as verifier
 from audit.verifier.steps import FOLDER_STEPS, StepError
-from registry.log.core import canonical, keys
+from registry.log.core import canonical, envelope, keys
 from registry.log.core.checkpoint import LogSigners
 from registry.log.core.errors import VerificationError
 from registry.log.core.tlog_proof import format_proof, inspect_proof
@@ -175,6 +182,18 @@ def test_a_log_of_another_origin_is_not_ours() -> None:
     assert (error.name, error.code) == ("header", "unknown_key")
 
 
+def test_a_proof_says_that_it_lacks_its_entry() -> None:
+    assert "without its entry" in broken(fw.honest(), proof=_without_entry()).detail
+
+
+def test_a_pinned_key_under_another_logs_name_is_not_our_log() -> None:
+    other = replace(world.log_signers(), origin="elsewhere.example/log")
+    trust = replace(fw.honest().trust, log_vkeys=other.vkeys())
+    error = broken(replace(fw.honest(), trust=trust), proof=fw.proof_of(_data(), signers=other))
+    assert (error.name, error.code) == ("entry", "unknown_key")
+    assert "another log" in error.detail
+
+
 # --- whoever signs anew ---------------------------------------------------------------------------
 
 
@@ -217,6 +236,12 @@ FORGED: dict[str, tuple[Callable[[], fw.Parts], str, str]] = {
             fw._case().grant, fw._made()[1], fw.AT - timedelta(minutes=6),
             fw.AT - timedelta(minutes=1), signers=("worker",))),
         "made", "too_few_signatures",
+    ),
+    "another run with the same master": (
+        lambda: fw.parts(run=world.run_envelope(
+            fw._case().grant, fw._made()[1], fw.AT - timedelta(minutes=6),
+            fw.AT - timedelta(minutes=1), seed=8)),
+        "made", "wrong_subject",
     ),
     "another master": (
         lambda: fw.parts(envelope=fw.delivery(fw.adapter(), master_tensor_sha256="12" * 32)),
@@ -277,6 +302,15 @@ def place(tmp_path: Path) -> Path:
 def test_a_folder_is_read_as_it_lies(place: Path) -> None:
     assert verifier.is_folder(place)
     assert verifier.load(place) == fw.honest().files
+
+
+def test_a_pack_and_anything_else_is_no_delivered_folder(place: Path, tmp_path: Path) -> None:
+    assert not verifier.is_folder(place / folder.DELIVERY)
+    assert not verifier.is_folder(tmp_path)
+    (place / SIGNATURE).unlink()
+    assert verifier.is_folder(place)  # a broken one is one
+    (place / "pack.json").write_bytes(b"{}")
+    assert not verifier.is_folder(place)
 
 
 def test_what_is_no_regular_file_is_refused(place: Path) -> None:
@@ -388,6 +422,71 @@ def changed(path: tuple[Any, ...], value: Any) -> bytes:
     return canonical.dumps(whole)
 
 
+def crafted(key: ec.EllipticCurvePrivateKey | None = None, **changes: Any) -> tuple[bytes, bytes]:
+    """(bundle, public key) over an honest statement with some members changed, signed whole."""
+    signer = key or load_pem_private_key(fw.key("registry")[0], None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    public = signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    statement = json.loads(canonical.unb64(bundle()["dsseEnvelope"]["payload"]))
+    for path, value in changes.items():
+        inner = statement
+        *way, last = path.split("__")
+        for step in way:
+            inner = inner[int(step) if step.isdigit() else step]
+        inner[last] = value
+    payload = json.dumps(statement).encode()
+    signed = signer.sign(
+        envelope.pae(model_signature.PAYLOAD_TYPE, payload), ec.ECDSA(hashes.SHA256())
+    )
+    whole = json.loads(json.dumps(bundle()))
+    whole["dsseEnvelope"]["payload"] = canonical.b64(payload)
+    whole["dsseEnvelope"]["signatures"] = [{"sig": canonical.b64(signed)}]
+    whole["verificationMaterial"]["publicKey"]["hint"] = model_signature.key_sha256(public)
+    return canonical.dumps(whole), public
+
+
+STATEMENTS: dict[str, dict[str, Any]] = {
+    "another statement type": {"_type": "https://in-toto.io/Statement/v0.1"},
+    "another predicate": {"predicateType": "https://slsa.dev/provenance/v1"},
+    "shards": {"predicate__serialization__method": "shards"},
+    "another hash": {"predicate__serialization__hash_type": "blake3"},
+    "links followed": {"predicate__serialization__allow_symlinks": True},
+    "a resource under another hash": {"predicate__resources__0__algorithm": "blake2b"},
+    "another root": {"subject__0__digest": {"sha256": "00" * 32}},
+    "no resources": {"predicate__resources": None},
+}
+
+
+def test_a_crafted_statement_is_taken_when_nothing_is_wrong_with_it() -> None:
+    assert model_signature.verify(*crafted()) == model_signature.verify(
+        fw.honest().files[SIGNATURE], PUBLIC
+    )
+
+
+@pytest.mark.parametrize("case", STATEMENTS)
+def test_a_signed_statement_of_another_form_is_refused(case: str) -> None:
+    with pytest.raises(ModelSignatureError) as caught:
+        model_signature.verify(*crafted(**STATEMENTS[case]))
+    assert caught.value.code == "bad_statement"
+
+
+def test_a_digest_in_another_spelling_is_refused() -> None:
+    """The root is over the bytes, so upper case would lead to the same one."""
+    rows = json.loads(canonical.unb64(bundle()["dsseEnvelope"]["payload"]))["predicate"][
+        "resources"
+    ]
+    rows[0]["digest"] = rows[0]["digest"].upper()
+    with pytest.raises(ModelSignatureError) as caught:
+        model_signature.verify(*crafted(predicate__resources=rows))
+    assert caught.value.code == "bad_statement"
+
+
+def test_a_key_on_another_curve_does_not_count() -> None:
+    with pytest.raises(ModelSignatureError) as caught:
+        model_signature.verify(*crafted(ec.generate_private_key(ec.SECP384R1())))
+    assert caught.value.code == "unknown_key"
+
+
 BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "no JSON": (lambda: b"{", "bad_bundle"),
     "a list": (lambda: b"[]", "bad_bundle"),
@@ -396,6 +495,11 @@ BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a member more": (lambda: changed(("more",), 1), "bad_bundle"),
     "a certificate": (lambda: changed(("verificationMaterial", "certificate"), {}), "bad_bundle"),
     "log entries": (lambda: changed(("verificationMaterial", "tlogEntries"), [{}]), "bad_bundle"),
+    "a member beside the hint": (
+        lambda: changed(("verificationMaterial", "publicKey", "rawBytes"), "AA=="),
+        "bad_bundle",
+    ),
+    "a member in the envelope": (lambda: changed(("dsseEnvelope", "more"), 1), "bad_bundle"),
     "no signature": (lambda: changed(("dsseEnvelope", "signatures"), []), "bad_bundle"),
     "two signatures": (
         lambda: changed(("dsseEnvelope", "signatures"), bundle()["dsseEnvelope"]["signatures"] * 2),
