@@ -14,7 +14,7 @@ from registry.models import Grant, Token
 from tests.chaos import jobs, looking
 from tests.services.studio import Studio
 from tests.world import World, sequence
-from training.models import Lora, TrainingJob
+from training.models import Lora, SamplePicture, SampleSheet, TrainingJob
 from training.services import sealing
 from training.services.objects import object_store
 
@@ -93,6 +93,8 @@ def test_half_an_object_is_found(studio: Studio, settings: Any) -> None:
 
 
 def test_a_lora_that_does_not_open_is_found(studio: Studio, settings: Any) -> None:
+    SamplePicture.objects.all().delete()
+    SampleSheet.objects.all().delete()
     TrainingJob.objects.get().lora.delete()
     job = TrainingJob.objects.get()
     lora = Lora(

@@ -63,10 +63,10 @@ def lora_seal(*, job: TrainingJob, at: datetime | None = None) -> Lora | Refusal
         refusal = Refusal("watermark_unreadable", f"{error.code}: {error.detail}")
         return _ended(row, State.FAILED, refusal, at)
     # (5)
-    lora = Lora(job=row, self_test=_shown(proof), **sketches)
+    lora = Lora(job=row, **sketches)
     marked = _marked(lora, row.result)
     # (6)
-    return _seal(lora, marked, at)
+    return _seal(lora, proof, marked, at)
 
 
 def _marked(lora: Lora, result: dict[str, Any]) -> imaging.MarkedSheet | None:
@@ -114,7 +114,9 @@ def _sketches(master: Weights) -> dict[str, bytes]:
     }
 
 
-def _seal(lora: Lora, marked: imaging.MarkedSheet | None, at: datetime) -> Lora | Refusal:
+def _seal(
+    lora: Lora, proof: watermark.Proof, marked: imaging.MarkedSheet | None, at: datetime
+) -> Lora | Refusal:
     job = lora.job
     with transaction.atomic():
         # Measuring took its time: a withdrawal meanwhile has ended this, too.
@@ -134,6 +136,7 @@ def _seal(lora: Lora, marked: imaging.MarkedSheet | None, at: datetime) -> Lora 
         lora.samples_object = drawn if marked is None else marked.object_digest
         lora.base_samples_object = result.get("base_samples_object", "")
         lora.watermark_profile = watermark.PROFILE
+        lora.self_test = _shown(proof)
         lora.sealed_event = append.append("lora.sealed", _sealed_data(lora), at=at)
         lora.save(force_insert=True)
         if marked is not None:
