@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from audit import delivered
 from audit.telling import (
-    CANNOT,
     NO,
     OK,
     TEST,
+    cannot,
     failure_lines,
     failure_payload,
     passed,
@@ -131,15 +131,18 @@ def _verify(options: argparse.Namespace) -> int:
         trust = TrustRoot.from_bytes(options.trust.read_bytes())
         lora = None if options.lora is None else _read_lora(options.lora)
     except (OSError, ValueError, VerificationError) as error:
-        return _cannot(options, str(error))
+        return cannot(options, str(error))
     if options.pack.suffix == ".json":
         return _verify_receipt(options, trust)
     if folders.is_folder(options.pack):
         return delivered.verify_folder(options, trust)
+    if delivered.is_parcel(options.pack):
+        said = refusals.explain("still_sealed", options.lang)
+        return cannot(options, f"{said.what} {said.next}")
     try:
         verdict = verifier.verify(_load(options.pack), trust, lora)
     except OSError as error:
-        return _cannot(options, str(error))
+        return cannot(options, str(error))
     except StepError as error:
         tell(options, failure_payload(error), failure_lines(error, options.lang))
         return NO
@@ -152,7 +155,7 @@ def _verify_receipt(options: argparse.Namespace, trust: TrustRoot) -> int:
     try:
         data = options.pack.read_bytes()
     except OSError as error:
-        return _cannot(options, str(error))
+        return cannot(options, str(error))
     try:
         found = receipts.verify(data, trust)
     except VerificationError as error:
@@ -236,7 +239,7 @@ def _inspect(options: argparse.Namespace) -> int:
     try:
         shown = _claims_of(options.file)
     except (OSError, ValueError, VerificationError) as error:
-        return _cannot(options, str(error))
+        return cannot(options, str(error))
     lines = [f"{name}: {_plain(value)}" for name, value in shown.items()]
     tell(options, {"verified": None, "claims": shown}, [*lines, _NOTHING[options.lang]])
     return OK
@@ -264,11 +267,9 @@ def _trace(options: argparse.Namespace) -> int:
         data = _merged(options) if options.base else _read_lora(options.file)
         answer = client.trace(options.url, key, data, options.lang)
     except (OSError, client.ClientError) as error:
-        return _cannot(options, str(error))
+        return cannot(options, str(error))
     except VerificationError as error:
-        return _cannot(
-            options, f"{reason(error.code, options.lang)} ({error.code}: {error.detail})"
-        )
+        return cannot(options, f"{reason(error.code, options.lang)} ({error.code}: {error.detail})")
     tell(options, answer, [str(answer["sentence"])])
     return OK if answer["found"] else NO
 
@@ -310,13 +311,6 @@ def _read_lora(path: Path) -> bytes:
     if path.stat().st_size > _MAX_LORA:
         raise OSError(f"{path.name} is too large for a LoRA")
     return path.read_bytes()
-
-
-def _cannot(options: argparse.Namespace, why: str) -> int:
-    if options.json:
-        tell(options, {"verified": False, "error": why}, [])
-    sys.stderr.write(f"kyodaku: {why}\n")
-    return CANNOT
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ writes over anything. Exit codes as `kyodaku` has them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import stat
@@ -17,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from audit.telling import CANNOT, NO, OK, TEST, failure_lines, failure_payload, passed, tell
+from audit.telling import NO, OK, TEST, cannot, failure_lines, failure_payload, passed, tell
 from audit.verifier import folder as verifier
 from audit.verifier.folder import Delivered
 from audit.verifier.steps import Step, StepError
@@ -25,9 +24,9 @@ from registry.core import recipients
 from registry.core.refusals import Locale
 from registry.core.trust import TrustRoot
 from registry.log.core.errors import VerificationError
-from training.core import folder
+from training.core import archive, folder
 
-_MAX_PARCEL: Final = 9 << 30
+_MAX_PARCEL: Final = archive.MAX_BYTES + (1 << 20)
 _MAX_IDENTITY: Final = 65_536
 _VERIFIED: Final = {
     "ja": "VERIFIED {lora_id}: 納品 {delivery_id}、納品先 {licensee}、記録 {index} 番({at})。"
@@ -95,6 +94,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     return [opening, keygen]
 
 
+def is_parcel(path: Path) -> bool:
+    """Whether this is a delivery that nobody has opened."""
+    if not path.is_file() or path.stat().st_size > _MAX_PARCEL:
+        return False
+    return folder.is_parcel(path.read_bytes())
+
+
 def verify_folder(options: argparse.Namespace, trust: TrustRoot) -> int:
     """A delivered folder and the proof beside it (or `--proof`)."""
     path: Path = options.pack
@@ -102,7 +108,7 @@ def verify_folder(options: argparse.Namespace, trust: TrustRoot) -> int:
     try:
         verdict = verifier.verify(_load(path), _proof_bytes(proof), proof.name, trust)
     except OSError as error:
-        return _cannot(options, str(error))
+        return cannot(options, str(error))
     except StepError as error:
         tell(options, failure_payload(error), failure_lines(error, options.lang))
         return NO
@@ -116,9 +122,9 @@ def keygen(options: argparse.Namespace) -> int:
     try:
         descriptor = os.open(options.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return _cannot(options, _WORDS["exists"][options.lang].format(name=options.file))
+        return cannot(options, _WORDS["exists"][options.lang].format(name=options.file))
     except OSError as error:
-        return _cannot(options, str(error))
+        return cannot(options, str(error))
     with os.fdopen(descriptor, "w") as file:
         file.write(f"# public: {recipient}\n{identity}\n")
     tell(options, {"recipient": recipient}, [_MADE[options.lang], recipient])
@@ -142,7 +148,7 @@ def open_parcel(options: argparse.Namespace) -> int:
         tell(options, failure_payload(error), failure_lines(error, options.lang))
         return NO
     except (OSError, ValueError, CannotOpen, VerificationError) as error:
-        return _cannot(options, str(error))
+        return cannot(options, str(error))
     said = [_OPENED[options.lang].format(place=place)]
     if trust is None:
         said.append(_UNVERIFIED[options.lang].format(place=place))
@@ -212,7 +218,7 @@ def _opened(options: argparse.Namespace) -> tuple[str, dict[str, bytes], bytes]:
     delivery_id, sealed, proof = folder.parcel_unpack(options.file.read_bytes())
     identities = _identities(options.identity, options.lang)
     try:
-        data = recipients.unseal(identities, sealed)
+        data = recipients.unseal(identities, sealed, label=delivery_id)
     except VerificationError as error:
         if error.code != "key_unavailable":
             raise
@@ -253,10 +259,3 @@ def _write(
         shutil.rmtree(aside, ignore_errors=True)
         raise
     beside.write_bytes(proof)
-
-
-def _cannot(options: argparse.Namespace, why: str) -> int:
-    if options.json:
-        sys.stdout.write(json.dumps({"verified": False, "error": why}, ensure_ascii=False) + "\n")
-    sys.stderr.write(f"kyodaku: {why}\n")
-    return CANNOT

@@ -64,3 +64,11 @@ def tell(options: argparse.Namespace, payload: Mapping[str, Any], lines: Sequenc
     """One JSON object with `--json`, else lines."""
     text = json.dumps(payload, ensure_ascii=False) if options.json else "\n".join(lines)
     sys.stdout.write(text + "\n")
+
+
+def cannot(options: argparse.Namespace, why: str) -> int:
+    """The question could not be asked; returns the exit code."""
+    if options.json:
+        tell(options, {"verified": False, "error": why}, [])
+    sys.stderr.write(f"kyodaku: {why}\n")
+    return CANNOT

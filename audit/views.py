@@ -28,6 +28,7 @@ from registry.log.core.errors import VerificationError
 from registry.services import keyring, throttle
 from registry.services.throttle import VERIFY_ADDRESS, VERIFY_ALL
 from registry.views.base import address, locale, said, viewer
+from training.core import folder
 
 _ZIP: Final = b"PK\x03\x04"
 # Held in memory while it is looked at. People signed in may ask about larger files; what is
@@ -46,7 +47,7 @@ def verify(request: HttpRequest) -> HttpResponse:
         context = {"refused": said(refusal), **_limit(refusal)}
     elif request.method == "POST" and isinstance(file, UploadedFile):
         data = file.read()
-        context = _pack(data) if data.startswith(_ZIP) else _lora(request, data)
+        context = _zip(data) if data.startswith(_ZIP) else _lora(request, data)
         context["name"] = file.name
     elif request.method == "POST":
         context = {"empty": True}
@@ -120,6 +121,12 @@ def scope(terms: Terms) -> dict[str, Any]:
         "barred": label("categories", barred, locale()),
         "opened": label("categories", terms.categories, locale()),
     }
+
+
+def _zip(data: bytes) -> dict[str, Any]:
+    if folder.is_parcel(data):
+        return {"refused": said(Refusal("still_sealed"))}
+    return _pack(data)
 
 
 def _pack(data: bytes) -> dict[str, Any]:

@@ -56,7 +56,7 @@ NEW_KEY_WAIT_HOURS = env.integer(
 COOLING_HOURS = env.hours(
     "KYODAKU_COOLING_HOURS", 48 if LIVE else 0, least=48 if LIVE else 0, most=720
 )
-# Averages over 10^5 files of one watermark key begin to show its probes (reference measurement).
+# Averages over some 10^5 files of one watermark key begin to show its probes.
 WATERMARK_EPOCH_FILES = env.integer("KYODAKU_WATERMARK_EPOCH_FILES", 50_000, least=1, most=90_000)
 STATUS_MAX_AGE = env.integer("KYODAKU_STATUS_MAX_AGE", 60, least=2, most=60)
 

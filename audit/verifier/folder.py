@@ -21,12 +21,11 @@ from audit.verifier.verify import only_known_signers, same, signers, statement_o
 from registry.core.trust import TrustRoot
 from registry.log.core import canonical, envelope, tlog_proof
 from registry.log.core.errors import VerificationError
-from training.core import folder, model_signature, provenance, weights
+from training.core import archive, folder, model_signature, provenance, weights
 from training.core.archive import malformed
 from training.core.model_signature import PUBLIC_KEY, SIGNATURE
 from training.core.provenance import Statement
 
-MAX_ADAPTER_BYTES: Final = 8 << 30
 MADE: Final = "delivery.made"
 
 
@@ -104,7 +103,7 @@ def load(path: Path) -> dict[str, bytes]:
             raise malformed(f"{entry.name[:80]!r} is not a regular file")
         if len(files) > len(folder.FIXED) + 2:
             raise malformed("more files than a delivery has")
-        most = MAX_ADAPTER_BYTES if entry.suffix == ".safetensors" else folder.MAX_PAGE_BYTES
+        most = archive.MAX_BYTES if entry.suffix == ".safetensors" else folder.MAX_PAGE_BYTES
         if entry.stat().st_size > most:
             raise malformed(f"{entry.name[:80]!r} is larger than {most} bytes")
         files[entry.name] = entry.read_bytes()
@@ -116,7 +115,7 @@ def _check_bundle(walk: Walk, names: list[str]) -> str:
     bundle = walk.bytes(SIGNATURE)
     hint, public = model_signature.key_of(bundle), walk.bytes(PUBLIC_KEY)
     same(model_signature.key_sha256(public), hint, "unknown_key", f"not the key of {SIGNATURE}")
-    walk.bytes(SIGNATURE)
+    walk.bytes(SIGNATURE)  # what fails from here on is named by this file
     covered = model_signature.verify(bundle, public)
     for name in names:
         if name == SIGNATURE:

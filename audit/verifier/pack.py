@@ -81,11 +81,11 @@ def _other_writer(data: bytes) -> dict[str, bytes]:
     if data[-END.size :][:4] != END_MAGIC:
         raise malformed("no plain zip: something follows its end")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = sorted(archive.infolist(), key=lambda m: m.header_offset)
-            _check_layout(members, archive.start_dir)
+        with zipfile.ZipFile(io.BytesIO(data)) as opened:
+            members = sorted(opened.infolist(), key=lambda m: m.header_offset)
+            _check_layout(members, opened.start_dir)
             named = [m for m in members if not m.filename.endswith("/")]
-            files = {m.filename: _content(archive, m) for m in named}
+            files = {m.filename: _content(opened, m) for m in named}
     except _UNREADABLE as error:
         raise malformed(f"no plain zip: {type(error).__name__}") from error
     _check(files)
@@ -108,13 +108,13 @@ def _check_layout(members: list[zipfile.ZipInfo], end: int) -> None:
         raise malformed("bytes before the first member")
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _content(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """One member, no longer than it may be, whatever it says of itself; its CRC is checked."""
     if member.file_size > MAX_FILE_BYTES or member.flag_bits & 1:
         raise malformed(f"{member.filename[:80]!r} is too large or encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise malformed(f"{member.filename[:80]!r} is packed in another way than deflate")
-    with archive.open(member) as file:
+    with opened.open(member) as file:
         return file.read(MAX_FILE_BYTES + 1)
 
 

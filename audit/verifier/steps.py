@@ -95,6 +95,7 @@ FOLDER_STEPS: Final[Mapping[str, tuple[str, str]]] = {
         "this delivery stands in the log signed by the pinned keys",
     ),
 }
+_SENTENCES: Final = {**STEPS, **FOLDER_STEPS}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Step:
 
     def sentence(self, locale: Locale = "ja") -> str:
         """What has been proved."""
-        return {**STEPS, **FOLDER_STEPS}[self.name][0 if locale == "ja" else 1]
+        return _SENTENCES[self.name][0 if locale == "ja" else 1]
 
 
 class StepError(VerificationError):

@@ -270,6 +270,10 @@ def _entry(walk: Walk, name: str, trust: TrustRoot, notes: set[str]) -> Entry:
 
 
 def only_known_signers(note: str, vkeys: Sequence[str]) -> None:
+    """A checkpoint bears no signature of a key that is not pinned, and none twice.
+
+    Raises `VerificationError("unknown_key")`.
+    """
     known = {(key.name, key.key_id) for key in map(checkpoint.VerifierKey.parse, vkeys)}
     signed = [(item.name, item.key_id) for item in checkpoint.parse_note(note)[1]]
     if not set(signed) <= known or len(set(signed)) != len(signed):

@@ -110,8 +110,8 @@ def seal(recipient: Recipient, data: bytes, *, label: str) -> bytes:
     return head + len(sealed).to_bytes(2, "big") + sealed + body
 
 
-def unseal(identities: Sequence[str], data: bytes) -> bytes:
-    """Decrypt with the first identity that fits.
+def unseal(identities: Sequence[str], data: bytes, *, label: str) -> bytes:
+    """Decrypt with the first identity that fits; age binds no label.
 
     Raises VerificationError: `malformed` (neither kind of file, damaged, or no identity among the
     texts), `key_unavailable` (encrypted to another key).
@@ -119,6 +119,8 @@ def unseal(identities: Sequence[str], data: bytes) -> bytes:
     if not data.startswith(_MAGIC):
         return _unseal_age(identities, data)
     kind, head, sealed, body = _parts(data)
+    if head != _head(kind, label):
+        raise _malformed("the encrypted file of another delivery")
     own = [raw for found, raw in map(_identity, identities) if found == kind]
     for raw in own:
         try:

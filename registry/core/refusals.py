@@ -94,6 +94,12 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "A file in the folder is not the one that was signed.",
         "Do not use it; fetch the delivery again from its page.",
     ),
+    "still_sealed": (
+        "受け取ったままの、まだ開かれていない納品物です。",
+        "kyodaku open で開いてから、中のフォルダーか LoRA を確かめてください。",
+        "This is a delivery as it was received; it has not been opened.",
+        "Open it with `kyodaku open`, then check the folder or the LoRA in it.",
+    ),
     "unknown_key": (
         "信頼している鍵の一覧にない鍵で署名されています。",
         "固定した鍵の一覧(trust.json)が登録簿のものか確かめてください。",

@@ -84,11 +84,11 @@ def consistency(old: int, new: int) -> list[bytes]:
     return merkle.consistency_proof(old, new, tiles.TileNodes(read_tile))
 
 
-def tlog_proof(index: int) -> str:
+def tlog_proof(index: int, *, extra: bytes | None = None) -> str:
     """Return the `.tlog-proof` file of entry `index` under the newest signed checkpoint."""
     newest = _newest()
     hashes = tuple(inclusion(index, newest.size))
-    return format_proof(TlogProof(index=index, hashes=hashes, note=newest.note))
+    return format_proof(TlogProof(index=index, hashes=hashes, note=newest.note, extra=extra))
 
 
 def wait_for(event_id: str, timeout_s: float) -> models.Entry:

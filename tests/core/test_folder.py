@@ -29,7 +29,7 @@ from registry.log.core.errors import VerificationError
 from registry.log.core.tlog_proof import format_proof, inspect_proof
 from tests.core import folder_world as fw
 from tests.core import pack_world as world
-from training.core import archive, folder, model_signature
+from training.core import archive, folder, model_signature, provenance
 from training.core.model_signature import PUBLIC_KEY, SIGNATURE, ModelSignatureError
 
 NAMES = sorted(fw.honest().files)
@@ -435,9 +435,7 @@ def crafted(key: ec.EllipticCurvePrivateKey | None = None, **changes: Any) -> tu
             inner = inner[int(step) if step.isdigit() else step]
         inner[last] = value
     payload = json.dumps(statement).encode()
-    signed = signer.sign(
-        envelope.pae(model_signature.PAYLOAD_TYPE, payload), ec.ECDSA(hashes.SHA256())
-    )
+    signed = signer.sign(envelope.pae(provenance.PAYLOAD_TYPE, payload), ec.ECDSA(hashes.SHA256()))
     whole = json.loads(json.dumps(bundle()))
     whole["dsseEnvelope"]["payload"] = canonical.b64(payload)
     whole["dsseEnvelope"]["signatures"] = [{"sig": canonical.b64(signed)}]

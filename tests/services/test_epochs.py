@@ -104,7 +104,7 @@ def test_beside_the_master_each_epoch_is_asked_with_its_own_key(studio):
     assert (found.how, found.delivery) == ("watermark", made)
 
 
-def test_two_that_rotate_at_once_make_one_epoch(studio):
+def test_whoever_rotates_after_the_same_epoch_makes_no_second_one(studio):
     assert epochs.rotate(after=1) == epochs.rotate(after=1) == 2
     secret = epochs.key(2).secret
     assert epochs.rotate(after=1) == 2

@@ -174,6 +174,16 @@ def test_a_proof_of_another_delivery_is_named(made, studio, desk, capsys):
     assert beside.name in said
 
 
+def test_a_parcel_that_nobody_opened_is_told_from_a_pack(made, desk, capsys):
+    parcel = desk / "parcel.zip"
+    code, said = kyodaku(capsys, "verify", str(parcel), "--trust", str(desk / "trust.json"))
+    assert code == 2
+    assert "Open it with `kyodaku open`" in said
+    with parcel.open("rb") as file:
+        page = Client().post("/verify", {"file": file}, HTTP_ACCEPT_LANGUAGE="en")
+    assert "has not been opened" in page.content.decode()
+
+
 def test_opening_says_what_is_wrong_and_overwrites_nothing(made, desk, capsys):
     code, said = opened(capsys, desk)
     assert (code, "NOTHING was verified yet" in said) == (0, True)
@@ -297,7 +307,7 @@ def test_without_the_key_of_folders_nothing_is_delivered(made, studio, settings,
 
 def test_a_parcel_waits_for_the_log(made, monkeypatch):
     monkeypatch.setattr(packing, "LOG_WAIT_S", 0.0)
-    monkeypatch.setattr(packing.log, "latest_checkpoint", lambda: None)
+    monkeypatch.setattr(packing.log, "entry_by_event", lambda event: None)
     refused = delivery.parcel_fetch(link=made.link)
     assert isinstance(refused, Refusal)
     assert refused.code == "registry_unreachable"

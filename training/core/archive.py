@@ -20,7 +20,7 @@ END: Final = struct.Struct("<4sHHHHIIH")
 LOCAL_MAGIC, _CENTRAL_MAGIC, END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 # 1980-01-01 00:00, the first instant of the format: an archive has no date of its own.
 _DATE: Final = 0x21
-MAX_BYTES: Final = 2**32 - 2**20  # what fits without ZIP64, with room for the directory
+MAX_BYTES: Final = 2**31 - 2**20  # what one AES-GCM call takes, with room for the directory
 MAX_FILES: Final = 1024
 
 

@@ -131,11 +131,16 @@ def parcel_unpack(data: bytes) -> tuple[str, bytes, bytes]:
     return delivery_id, files[sealed], files[delivery_id + PROOF_SUFFIX]
 
 
+def is_parcel(data: bytes) -> bool:
+    """Whether the file is a parcel, of whatever delivery."""
+    try:
+        parcel_unpack(data)
+    except VerificationError:
+        return False
+    return True
+
+
 def _check_parcel(files: Mapping[str, bytes]) -> None:
-    found = [match[1] for name in files if (match := _PARCEL.fullmatch(name))]
-    if len(found) != 1 or set(files) - {found[0] + PROOF_SUFFIX} != {
-        name for name in files if _PARCEL.fullmatch(name)
-    }:
-        raise VerificationError("malformed", "not a parcel: an encrypted folder and its proof")
-    if found[0] + PROOF_SUFFIX not in files:
-        raise malformed(f"{found[0]}{PROOF_SUFFIX} is missing")
+    sealed = [match for name in files if (match := _PARCEL.fullmatch(name))]
+    if len(sealed) != 1 or set(files) != {sealed[0][0], sealed[0][1] + PROOF_SUFFIX}:
+        raise malformed("not a parcel: an encrypted folder and its proof")

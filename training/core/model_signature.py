@@ -24,12 +24,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from registry.log.core import canonical, envelope
 from registry.log.core.errors import VerificationError
+from training.core.provenance import PAYLOAD_TYPE, STATEMENT_TYPE
 
 SIGNATURE: Final = "model.sig"
 PUBLIC_KEY: Final = "model.pub"
 MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
-PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
-STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
 MAX_BYTES: Final = 2**20
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")

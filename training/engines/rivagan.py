@@ -58,7 +58,7 @@ class RivaGan:
 
         Of a large one the middle is read: time and memory grow with the area.
         """
-        if min(rgb.shape[:2]) < MIN_SIDE // 2:
+        if min(rgb.shape[:2]) < MIN_SIDE // 2:  # a half of one may be left of a marked picture
             return None
         (out,) = _session("decoder").run(None, {"frame": _frame(_middle(rgb))})
         return number_of((out[0] > 0.5).astype(int).tolist())

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
 from collections.abc import Iterable
 from typing import Any, Final
 
+import c2pa  # type: ignore[import-untyped]
 from cryptography import x509
 from django.conf import settings
 
 from registry.services import keyring
 from training.models import Lora
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its import sets options that newer releases deprecate
-    import c2pa  # type: ignore[import-untyped]
 
 ASSERTION: Final = "org.kyodaku.lora"
 _CREATED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

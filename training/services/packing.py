@@ -18,7 +18,6 @@ from django.conf import settings
 from registry.core.refusals import Refusal
 from registry.log import selectors as log
 from registry.log.core import canonical
-from registry.log.core.tlog_proof import TlogProof, format_proof
 from registry.services import keyring
 from training.core import folder, model_signature
 from training.core.model_signature import PUBLIC_KEY, SIGNATURE, ModelSignatureError
@@ -91,8 +90,4 @@ def proof(row: Delivery) -> str | Refusal:
         entry = log.wait_for(row.event, LOG_WAIT_S)
     except TimeoutError as error:
         return Refusal("registry_unreachable", str(error))
-    newest = log.latest_checkpoint()
-    if newest is None or newest.size <= entry.index:
-        return Refusal("registry_unreachable", "the log has no signed checkpoint yet")
-    path = tuple(log.inclusion(entry.index, newest.size))
-    return format_proof(TlogProof(entry.index, path, newest.note, bytes(entry.payload)))
+    return log.tlog_proof(entry.index, extra=bytes(entry.payload))
