@@ -23,6 +23,7 @@ def test_the_more_ids_there_are_the_fewer_bits_may_differ() -> None:
     assert allowed == sorted(allowed, reverse=True)
     assert allowed[0] >= 2
     assert allowed[-1] == -1
+    assert (marks.errors_allowed(4294), marks.errors_allowed(4295)) == (0, -1)  # THREAT_MODEL
 
 
 @pytest.mark.parametrize("known", [1, 10, 1000])

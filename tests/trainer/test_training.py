@@ -8,8 +8,10 @@ import pytest
 
 from tests.trainer.people import BASE, QUICK, heavy, photographs
 from tests.trainer.tiny_sdxl import save_tiny_sdxl
-from training.core import weights
+from training.core import fingerprint, weights
+from training.core.watermark_code import Key
 from training.trainer import dataset
+from training.trainer.base import portraits
 from training.trainer.lease import Interrupted, Stopped, TrainingFailed
 
 LOOP = "training.trainer.loop"
@@ -104,6 +106,20 @@ def test_six_and_six_steps_are_twelve(whole):
     assert set(resumed) == set(tensors)
     for name, value in tensors.items():
         assert np.array_equal(resumed[name], value), name
+
+
+def test_the_loras_of_two_people_are_no_relatives_at_the_same_seed(whole):
+    """The same recipe for everybody is the rule; shared starting factors made strangers akin."""
+    other = portraits.any_person(np.random.default_rng(3))
+    pixels = dataset.prepare(
+        photographs(person=other), [None] * 6, resolution=QUICK.resolution, margin=QUICK.face_margin
+    )
+    key = Key("1", bytes(32))
+    one, two = (
+        fingerprint.sketch(weights.Weights(dict(tensors)), key)
+        for tensors in (whole[0], train(images=pixels))
+    )
+    assert abs(fingerprint.cosine(one, two)) < fingerprint.ALARM / 2
 
 
 def test_a_stop_takes_effect_before_the_next_step():

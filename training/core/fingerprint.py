@@ -5,7 +5,9 @@ The same probes as the watermark under a key of its own, summed over all shapes 
 length, so that a registry is one matrix. An altered, merged or further-trained copy keeps a cosine
 of 0.4 and more to its original; strangers scatter about 0 with a standard deviation near
 1/sqrt(768) = 0.036. It does not find an independent training on the same person: that is no lineage
-in weight space.
+in weight space. Trainings that begin from the same factors keep much of them and look akin whoever
+they show (0.4 to 0.7 on the tiny base); our trainer begins elsewhere for other pictures, others'
+trainers may not.
 
 Most entries of the factors dropped at random (DARE) bury the content: each entry of the update
 keeps p^2 of its terms, and the cosine falls to p. The factors themselves keep sqrt(p), so a second

@@ -53,7 +53,8 @@ class Recipe:
     """Min-SNR weight of the loss (Hang et al. 2023), usually 5; 0 leaves the loss unweighted. It
     takes weight from the noisy steps, where the tiny base decides hair, skin and shirt."""
     seed: int = 7
-    """The only source of chance: factors, indices, noise and time steps. 0 to 2^32 - 1."""
+    """With the pictures the only source of chance: factors, indices, noise, time steps. 0 to
+    2^32 - 1."""
 
     resolution: int = 32
     """Side of the square training pictures in pixels; a multiple of 8. 16 to 2048."""
