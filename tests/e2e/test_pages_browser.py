@@ -373,6 +373,9 @@ def test_a_delivery_is_received_once_by_hand(browser, live_server, studio, tmp_p
     for tab in tabs(browser, live_server.url, studio.world.charlie.person):
         tab.open(f"/jobs/{made.lora.job_id}")
         tab.look("job-downloads")
+        tab.page.locator("form[action$='/link'] button").click()
+        tab.page.locator(".notice.ok code").first.wait_for()
+        tab.look("job-link")
 
 
 def test_a_sample_picture_is_recognised_on_the_public_page(browser, live_server, studio, tmp_path):
