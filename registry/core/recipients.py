@@ -45,6 +45,7 @@ _MAGIC: Final = b"KYOH1"
 _KEMS: Final = {"x25519": hpke.KEM.X25519, "mlkem768-x25519": hpke.KEM.MLKEM768_X25519}
 _INFO: Final = b"kyodaku/delivery-key/v1\0"
 _MAX_LABEL: Final = 128
+_BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,7 @@ def parse(text: str) -> Recipient:
     Refuses X25519 points of small order, under which everybody could open.
     """
     if text.startswith("age1"):
-        try:
-            pyrage.x25519.Recipient.from_str(text)
-        except pyrage.RecipientError as error:
-            raise _malformed("not an age recipient") from error
+        _check_age(text)
         return Recipient("age", text)
     kind, raw = _decoded(_PUBLIC, text)
     wanted = _X25519_BYTES + (_MLKEM_BYTES if kind == "mlkem768-x25519" else 0)
@@ -144,11 +142,28 @@ def is_identity(text: str) -> bool:
     return text.upper().startswith("AGE-SECRET-KEY-1") or text.startswith("KYODAKU-SECRET.")
 
 
+def _check_age(text: str) -> None:
+    try:
+        pyrage.x25519.Recipient.from_str(text)
+        # age takes a point of small order here and panics, which is no Exception, when it encrypts.
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(_age_point(text)))
+    except (pyrage.RecipientError, ValueError) as error:
+        raise _malformed("not an age recipient") from error
+
+
+def _age_point(text: str) -> bytes:
+    """The key in a recipient whose Bech32 checksum (BIP 173) holds: 52 digits of five bits."""
+    number = 0
+    for letter in text[len("age1") : -6]:
+        number = number << 5 | _BECH32.index(letter)
+    return (number >> 4).to_bytes(_X25519_BYTES, "big")
+
+
 def _unseal_age(identities: Sequence[str], data: bytes) -> bytes:
     own = [text for text in identities if text.upper().startswith("AGE-SECRET-KEY-1")]
     try:
         keys = [pyrage.x25519.Identity.from_str(text) for text in own]
-    except pyrage.IdentityError as error:
+    except (pyrage.IdentityError, ValueError) as error:
         raise _malformed("not an age identity") from error
     try:
         return bytes(pyrage.decrypt(data, keys))
@@ -221,7 +236,10 @@ def _decoded(form: re.Pattern[str], text: str) -> tuple[Kind, bytes]:
     kind = next((k for k in KINDS[1:] if found is not None and k == found[1]), None)
     if found is None or kind is None:
         raise _malformed("not a delivery key")
-    raw = canonical.unb64u(found[2])
+    try:
+        raw = canonical.unb64u(found[2])
+    except VerificationError as error:
+        raise _malformed("not a delivery key") from error
     if not hmac.compare_digest(_check(kind, raw), found[3]):
         raise _malformed("a delivery key with a slip of the pen")
     return kind, raw

@@ -114,6 +114,17 @@ BAD = {
         bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
     ),
     "a hybrid with the zero point": _text("mlkem768-x25519", bytes(1184) + bytes(32)),
+    "the zero point as an age key": "age1" + "q" * 52 + "5cu47z",
+    "the point of order one as an age key": "age1qy" + "q" * 50 + "j7vrya",
+    "a point of order eight as an age key": (
+        "age1ur4h5lpmgxu2u9jku0a0r87ydtdqnr0tnsetrlvxvgz3vh6fhqqqzyt4v9"
+    ),
+    "half a UTF-16 pair": GOOD[:20] + "\ud800" + GOOD[21:],
+    "half a pair in an age key": pair("age")[1] + "\udc80",
+    "a NUL in an age key": pair("age")[1] + "\0",
+    "an age key of megabytes": "age1" + "q" * 2**20,
+    "digits for no whole byte": "kyodaku.x25519.AAAAA.00000000",
+    "bits to spare": "kyodaku.x25519.AB.00000000",
     "an identity": pair("x25519")[0],
     "with a line break": GOOD + "\n",
 }
@@ -130,12 +141,24 @@ def test_what_is_no_recipient_is_refused(case: str) -> None:
         "AGE-SECRET-KEY-1" + "Q" * 58,
         pair("x25519")[0][:-1] + "z",
         recipients._encoded("KYODAKU-SECRET", "x25519", bytes(31)),
+        "AGE-SECRET-KEY-1" + "\udc80" * 58,
+        "KYODAKU-SECRET.x25519.AB.00000000",
     ],
-    ids=["age", "a slip", "too short"],
+    ids=["age", "a slip", "too short", "half a pair", "bits to spare"],
 )
 def test_a_damaged_identity_is_said_to_be_damaged(identity: str) -> None:
     kind: Kind = "age" if identity.startswith("AGE") else "x25519"
     assert code(opened, [identity], sealed(kind)) == "malformed"
+
+
+def test_every_honest_age_key_has_a_point_of_its_own() -> None:
+    """The check for points of small order reads the key itself; so it must read all of it."""
+    texts = [recipients.generate("age")[1] for _ in range(50)]
+    assert all(recipients.parse(text).text == text for text in texts)
+    points = {recipients._age_point(text) for text in texts}
+    assert len(points) == len(texts)
+    assert recipients._age_point("age1" + "q" * 51 + "y" + "q" * 6) == bytes(32)
+    assert recipients._age_point("age1" + "q" * 51 + "s" + "q" * 6)[-1] == 1
 
 
 @pytest.mark.parametrize("label", ["", "x" * 129])
