@@ -9,6 +9,8 @@ key that signed the folder counts because the registry's statement names it.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +29,8 @@ from training.core.model_signature import PUBLIC_KEY, SIGNATURE
 from training.core.provenance import Statement
 
 MADE: Final = "delivery.made"
+# More than a delivery has, so that a few too many are named and thousands are not even listed.
+_MOST_FILES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -95,19 +99,34 @@ def is_folder(path: Path) -> bool:
 def load(path: Path) -> dict[str, bytes]:
     """The files of a folder: regular files only, nothing hidden, no folder inside.
 
-    Raises `VerificationError("malformed")`; `OSError` when it cannot be read.
+    Nothing is opened before all of them together are no larger than a delivery. Raises
+    `VerificationError("malformed")`; `OSError` when it cannot be read.
     """
-    files: dict[str, bytes] = {}
-    for entry in sorted(path.iterdir()):
-        if entry.is_symlink() or not entry.is_file():
-            raise malformed(f"{entry.name[:80]!r} is not a regular file")
-        if len(files) > len(folder.FIXED) + 2:
-            raise malformed("more files than a delivery has")
-        most = archive.MAX_BYTES if entry.suffix == ".safetensors" else folder.MAX_PAGE_BYTES
-        if entry.stat().st_size > most:
-            raise malformed(f"{entry.name[:80]!r} is larger than {most} bytes")
-        files[entry.name] = entry.read_bytes()
-    return files
+    with os.scandir(path) as entries:
+        found = list(itertools.islice(entries, _MOST_FILES + 1))
+    if len(found) > _MOST_FILES:
+        raise malformed("more files than a delivery has")
+    sizes = {entry.name: _size(entry) for entry in sorted(found, key=lambda entry: entry.name)}
+    if sum(sizes.values()) > archive.MAX_BYTES:
+        raise malformed(f"larger than {archive.MAX_BYTES} bytes")
+    return {name: _content(path / name, size) for name, size in sizes.items()}
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    if not entry.is_file(follow_symlinks=False):
+        raise malformed(f"{entry.name[:80]!r} is not a regular file")
+    size = entry.stat(follow_symlinks=False).st_size
+    if not entry.name.endswith(".safetensors") and size > folder.MAX_PAGE_BYTES:
+        raise malformed(f"{entry.name[:80]!r} is larger than {folder.MAX_PAGE_BYTES} bytes")
+    return size
+
+
+def _content(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise malformed(f"{path.name[:80]!r} changed while it was read")
+    return data
 
 
 def _check_bundle(walk: Walk, names: list[str]) -> str:
@@ -123,7 +142,7 @@ def _check_bundle(walk: Walk, names: list[str]) -> str:
         found = hashlib.sha256(walk.bytes(name)).hexdigest()
         same(found, covered.pop(name, None), "file_changed", f"{name} is not what was signed")
     if covered:
-        raise malformed(f"{min(covered)} was signed and is missing")
+        raise malformed(f"{min(covered)[:80]!r} was signed and is missing")
     return model_signature.key_sha256(public)
 
 

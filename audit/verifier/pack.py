@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import re
 import struct
 import zipfile
@@ -146,11 +147,20 @@ def load(path: Path) -> dict[str, bytes]:
 
 
 def _walk(folder: Path) -> Iterable[Path]:
-    for path in sorted(folder.iterdir()):
+    for path in _listed(folder):
         if path.is_dir() and not path.is_symlink():
-            yield from sorted(path.iterdir())
+            yield from _listed(path)
         else:
             yield path
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted; not the names of millions of files."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in itertools.islice(entries, MAX_FILES + 1)]
+    if len(names) > MAX_FILES:
+        raise malformed(f"more than {MAX_FILES} files")
+    return [folder / name for name in sorted(names)]
 
 
 def _check(files: Mapping[str, bytes]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -11,26 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from audit.verifier import folder as verifier
 from audit.verifier.steps import FOLDER_STEPS, StepError
-from registry.log.core import canonical, envelope, keys
+from registry.log.core import keys
 from registry.log.core.checkpoint import LogSigners
 from registry.log.core.errors import VerificationError
 from registry.log.core.tlog_proof import format_proof, inspect_proof
 from tests.core import folder_world as fw
 from tests.core import pack_world as world
-from training.core import archive, folder, model_signature, provenance
-from training.core.model_signature import PUBLIC_KEY, SIGNATURE, ModelSignatureError
+from training.core import folder
+from training.core.model_signature import PUBLIC_KEY, SIGNATURE
 
 NAMES = sorted(fw.honest().files)
 
@@ -334,203 +323,3 @@ def test_a_folder_of_thousands_and_a_page_of_gigabytes_are_refused_unread(place:
         (place / f"a{number}").write_bytes(b"")
     with pytest.raises(VerificationError, match="more files"):
         verifier.load(place)
-
-
-# --- containers -----------------------------------------------------------------------------------
-
-
-@given(
-    st.dictionaries(st.text("abcdef.", min_size=1, max_size=8), st.binary(max_size=64), min_size=1)
-)
-def test_an_archive_gives_back_what_it_holds(files: dict[str, bytes]) -> None:
-    data = archive.write(files)
-    assert archive.read(data, lambda _: None) == files
-    assert archive.write(dict(reversed(files.items()))) == data
-
-
-@settings(max_examples=300)
-@given(st.data())
-def test_no_byte_of_an_archive_can_change_unnoticed(data: st.DataObject) -> None:
-    whole = archive.write({"a.json": b"first", "b.json": b"second"})
-    place = data.draw(st.integers(0, len(whole) - 1))
-    spoiled = (
-        whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :]
-    )
-    with pytest.raises(VerificationError):
-        archive.read(spoiled, lambda _: None)
-
-
-@pytest.mark.parametrize(
-    "files", [{}, {"å": b""}, {f"f{n}": b"" for n in range(archive.MAX_FILES + 1)}]
-)
-def test_what_an_archive_cannot_hold_is_refused(files: dict[str, bytes]) -> None:
-    with pytest.raises(VerificationError):
-        archive.write(files)
-
-
-def test_a_parcel_holds_an_encrypted_folder_and_its_proof() -> None:
-    sealed, proof = b"age-encryption.org/v1", fw.honest().proof
-    parcel = folder.parcel_pack(fw.NAME, "age", sealed, proof.decode())
-    assert folder.parcel_unpack(parcel) == (fw.NAME, sealed, proof)
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        (f"{fw.NAME}.zip.age",),
-        (fw.PROOF,),
-        (f"{fw.NAME}.zip.age", fw.PROOF, "extra"),
-        (f"{fw.NAME}.zip.age", "dlv_" + "9f" * 10 + ".tlog-proof"),
-        (f"{fw.NAME}.zip.age", f"{fw.NAME}.zip.hpke", fw.PROOF),
-        ("../evil.zip.age", fw.PROOF),
-    ],
-)
-def test_what_is_no_parcel_is_refused(names: tuple[str, ...]) -> None:
-    with pytest.raises(VerificationError) as caught:
-        folder.parcel_unpack(archive.write(dict.fromkeys(names, b"x")))
-    assert caught.value.code == "malformed"
-
-
-@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/b", "lor_..safetensors"])
-def test_a_folder_with_a_strange_name_in_it_is_not_unpacked(name: str) -> None:
-    with pytest.raises(VerificationError):
-        folder.unpack(archive.write({**fw.honest().files, name: b"x"}))
-
-
-def test_a_page_of_a_megabyte_is_not_packed() -> None:
-    with pytest.raises(VerificationError, match="larger"):
-        folder.pack({**fw.honest().files, folder.README: bytes(folder.MAX_PAGE_BYTES + 1)})
-
-
-# --- the bundle -----------------------------------------------------------------------------------
-
-_FILES = {name: data for name, data in fw.honest().files.items() if name != SIGNATURE}
-PUBLIC = fw.key("registry")[1]
-
-
-@functools.cache
-def bundle() -> dict[str, Any]:
-    return dict(json.loads(fw.honest().files[SIGNATURE]))
-
-
-def changed(path: tuple[Any, ...], value: Any) -> bytes:
-    whole = json.loads(json.dumps(bundle()))
-    inner = whole
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = value
-    return canonical.dumps(whole)
-
-
-def crafted(key: ec.EllipticCurvePrivateKey | None = None, **changes: Any) -> tuple[bytes, bytes]:
-    """(bundle, public key) over an honest statement with some members changed, signed whole."""
-    signer = key or load_pem_private_key(fw.key("registry")[0], None)
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    public = signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    statement = json.loads(canonical.unb64(bundle()["dsseEnvelope"]["payload"]))
-    for path, value in changes.items():
-        inner = statement
-        *way, last = path.split("__")
-        for step in way:
-            inner = inner[int(step) if step.isdigit() else step]
-        inner[last] = value
-    payload = json.dumps(statement).encode()
-    signed = signer.sign(envelope.pae(provenance.PAYLOAD_TYPE, payload), ec.ECDSA(hashes.SHA256()))
-    whole = json.loads(json.dumps(bundle()))
-    whole["dsseEnvelope"]["payload"] = canonical.b64(payload)
-    whole["dsseEnvelope"]["signatures"] = [{"sig": canonical.b64(signed)}]
-    whole["verificationMaterial"]["publicKey"]["hint"] = model_signature.key_sha256(public)
-    return canonical.dumps(whole), public
-
-
-STATEMENTS: dict[str, dict[str, Any]] = {
-    "another statement type": {"_type": "https://in-toto.io/Statement/v0.1"},
-    "another predicate": {"predicateType": "https://slsa.dev/provenance/v1"},
-    "shards": {"predicate__serialization__method": "shards"},
-    "another hash": {"predicate__serialization__hash_type": "blake3"},
-    "links followed": {"predicate__serialization__allow_symlinks": True},
-    "a resource under another hash": {"predicate__resources__0__algorithm": "blake2b"},
-    "another root": {"subject__0__digest": {"sha256": "00" * 32}},
-    "no resources": {"predicate__resources": None},
-}
-
-
-def test_a_crafted_statement_is_taken_when_nothing_is_wrong_with_it() -> None:
-    assert model_signature.verify(*crafted()) == model_signature.verify(
-        fw.honest().files[SIGNATURE], PUBLIC
-    )
-
-
-@pytest.mark.parametrize("case", STATEMENTS)
-def test_a_signed_statement_of_another_form_is_refused(case: str) -> None:
-    with pytest.raises(ModelSignatureError) as caught:
-        model_signature.verify(*crafted(**STATEMENTS[case]))
-    assert caught.value.code == "bad_statement"
-
-
-def test_a_digest_in_another_spelling_is_refused() -> None:
-    """The root is over the bytes, so upper case would lead to the same one."""
-    rows = json.loads(canonical.unb64(bundle()["dsseEnvelope"]["payload"]))["predicate"][
-        "resources"
-    ]
-    rows[0]["digest"] = rows[0]["digest"].upper()
-    with pytest.raises(ModelSignatureError) as caught:
-        model_signature.verify(*crafted(predicate__resources=rows))
-    assert caught.value.code == "bad_statement"
-
-
-def test_a_key_on_another_curve_does_not_count() -> None:
-    with pytest.raises(ModelSignatureError) as caught:
-        model_signature.verify(*crafted(ec.generate_private_key(ec.SECP384R1())))
-    assert caught.value.code == "unknown_key"
-
-
-BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "no JSON": (lambda: b"{", "bad_bundle"),
-    "a list": (lambda: b"[]", "bad_bundle"),
-    "not canonical": (lambda: json.dumps(bundle(), indent=1).encode(), "bad_bundle"),
-    "another version": (lambda: changed(("mediaType",), "x"), "bad_bundle"),
-    "a member more": (lambda: changed(("more",), 1), "bad_bundle"),
-    "a certificate": (lambda: changed(("verificationMaterial", "certificate"), {}), "bad_bundle"),
-    "log entries": (lambda: changed(("verificationMaterial", "tlogEntries"), [{}]), "bad_bundle"),
-    "a member beside the hint": (
-        lambda: changed(("verificationMaterial", "publicKey", "rawBytes"), "AA=="),
-        "bad_bundle",
-    ),
-    "a member in the envelope": (lambda: changed(("dsseEnvelope", "more"), 1), "bad_bundle"),
-    "no signature": (lambda: changed(("dsseEnvelope", "signatures"), []), "bad_bundle"),
-    "two signatures": (
-        lambda: changed(("dsseEnvelope", "signatures"), bundle()["dsseEnvelope"]["signatures"] * 2),
-        "bad_bundle",
-    ),
-    "a key id": (lambda: changed(("dsseEnvelope", "signatures", 0, "keyid"), "x"), "bad_bundle"),
-    "another payload type": (lambda: changed(("dsseEnvelope", "payloadType"), "x"), "bad_bundle"),
-    "another payload": (
-        lambda: changed(("dsseEnvelope", "payload"), canonical.b64(b"{}")),
-        "bad_signature",
-    ),
-    "another key": (
-        lambda: changed(("verificationMaterial", "publicKey", "hint"), "00" * 32),
-        "unknown_key",
-    ),
-    "blake2 digests": (lambda: fw.signed(_FILES, algorithm="blake2"), "bad_statement"),
-    "another file ignored": (lambda: fw.signed(_FILES, ignored=("x",)), "bad_statement"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_BUNDLES)
-def test_a_bundle_of_another_form_is_refused(case: str) -> None:
-    make, code = BAD_BUNDLES[case]
-    with pytest.raises(ModelSignatureError) as caught:
-        model_signature.verify(make(), PUBLIC)
-    assert caught.value.code == code
-
-
-def test_only_a_key_on_p256_counts() -> None:
-    for pem in (b"", b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"):
-        spoiled = changed(
-            ("verificationMaterial", "publicKey", "hint"), model_signature.key_sha256(pem)
-        )
-        with pytest.raises(ModelSignatureError) as caught:
-            model_signature.verify(spoiled, pem)
-        assert caught.value.code == "unknown_key"

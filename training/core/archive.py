@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from registry.log.core.errors import VerificationError
@@ -22,27 +22,32 @@ LOCAL_MAGIC, _CENTRAL_MAGIC, END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\
 _DATE: Final = 0x21
 MAX_BYTES: Final = 2**31 - 2**20  # what one AES-GCM call takes, with room for the directory
 MAX_FILES: Final = 1024
+MAX_NAME: Final = 255
+MAX_ARCHIVE: Final = MAX_BYTES + 2**20
 
 
 def write(files: Mapping[str, bytes]) -> bytes:
     """The zip file of these files. Raises `VerificationError("malformed")` for one that is too
-    large for the format, or has a name that is not ASCII.
+    large for the format, or has a name that is not ASCII or longer than 255 characters.
     """
+    return b"".join(_pieces(files))
+
+
+def _pieces(files: Mapping[str, bytes]) -> Iterator[bytes]:
     if not 0 < len(files) <= MAX_FILES or sum(map(len, files.values())) > MAX_BYTES:
         raise malformed("too many files, too much in them, or none")
-    body: list[bytes] = []
     directory, length = bytearray(), 0
     for name, data in sorted(files.items()):
-        if not name.isascii():
-            raise malformed("a name that is not ASCII")
+        if not name.isascii() or len(name) > MAX_NAME:
+            raise malformed("a name that is too long or not ASCII")
         ascii_name = name.encode("ascii")
         common = (20, 0, 0, 0, _DATE, zlib.crc32(data), len(data), len(data), len(ascii_name), 0)
         directory += _CENTRAL.pack(_CENTRAL_MAGIC, 20, *common, 0, 0, 0, 0, length) + ascii_name
-        body += (LOCAL.pack(LOCAL_MAGIC, *common), ascii_name, data)
+        yield from (LOCAL.pack(LOCAL_MAGIC, *common), ascii_name, data)
         length += LOCAL.size + len(ascii_name) + len(data)
     count = len(files)
-    end = END.pack(END_MAGIC, 0, 0, count, count, len(directory), length, 0)
-    return b"".join((*body, directory, end))
+    yield bytes(directory)
+    yield END.pack(END_MAGIC, 0, 0, count, count, len(directory), length, 0)
 
 
 def read(data: bytes, check: Callable[[Mapping[str, bytes]], None]) -> dict[str, bytes]:
@@ -50,18 +55,26 @@ def read(data: bytes, check: Callable[[Mapping[str, bytes]], None]) -> dict[str,
 
     (1) members one after the other from the first byte, each stored, each name once; (2) `check`,
     the caller's rules of names and sizes; (3) the whole file is byte for byte what `write` makes.
+    What is read takes as much memory as the archive, and no second copy of it is made.
     """
+    if len(data) > MAX_ARCHIVE:
+        raise malformed(f"larger than {MAX_ARCHIVE} bytes")
     files: dict[str, bytes] = {}
     position = 0
     while data[position : position + 4] == LOCAL_MAGIC:  # (1)
         name, content, position = _member(data, position)
         if name in files:
-            raise malformed(f"{name} twice")
+            raise malformed(f"{name[:80]!r} twice")
         if len(files) >= MAX_FILES:
             raise malformed(f"more than {MAX_FILES} files")
         files[name] = content
     check(files)  # (2)
-    if write(files) != data:  # (3)
+    position = 0
+    for piece in _pieces(files):  # (3)
+        if not data.startswith(piece, position):
+            raise malformed("not in our own form")
+        position += len(piece)
+    if position != len(data):
         raise malformed("not in our own form")
     return files
 
