@@ -26,7 +26,6 @@ from registry.core.trust import TrustRoot
 from registry.log.core.errors import VerificationError
 from training.core import archive, folder
 
-_MAX_PARCEL: Final = archive.MAX_BYTES + (1 << 20)
 _MAX_IDENTITY: Final = 65_536
 _VERIFIED: Final = {
     "ja": "VERIFIED {lora_id}: 納品 {delivery_id}、納品先 {licensee}、記録 {index} 番({at})。"
@@ -96,7 +95,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def is_parcel(path: Path) -> bool:
     """Whether this is a delivery that nobody has opened."""
-    if not path.is_file() or path.stat().st_size > _MAX_PARCEL:
+    if not path.is_file() or path.stat().st_size > archive.MAX_ARCHIVE:
         return False
     return folder.is_parcel(path.read_bytes())
 
@@ -213,7 +212,7 @@ def _proof_bytes(path: Path) -> bytes:
 
 
 def _opened(options: argparse.Namespace) -> tuple[str, dict[str, bytes], bytes]:
-    if options.file.stat().st_size > _MAX_PARCEL:
+    if options.file.stat().st_size > archive.MAX_ARCHIVE:
         raise CannotOpen(f"{options.file.name} is too large for a delivery")
     delivery_id, sealed, proof = folder.parcel_unpack(options.file.read_bytes())
     identities = _identities(options.identity, options.lang)
@@ -247,7 +246,7 @@ def _write(
     """Aside first, then in one step under its name: a folder is whole or absent."""
     beside = place.with_name(proof_name)
     for path in (place, beside):
-        if path.exists():
+        if os.path.lexists(path):  # a link that leads nowhere yet, too
             raise CannotOpen(_WORDS["exists"][options.lang].format(name=path))
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
@@ -258,4 +257,5 @@ def _write(
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    beside.write_bytes(proof)
+    with beside.open("xb") as file:
+        file.write(proof)

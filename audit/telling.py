@@ -62,13 +62,21 @@ def reason(code: str, lang: Locale) -> str:
 
 def tell(options: argparse.Namespace, payload: Mapping[str, Any], lines: Sequence[str]) -> None:
     """One JSON object with `--json`, else lines."""
-    text = json.dumps(payload, ensure_ascii=False) if options.json else "\n".join(lines)
-    sys.stdout.write(text + "\n")
+    told = [json.dumps(payload, ensure_ascii=False)] if options.json else lines
+    sys.stdout.write("".join(f"{shown(line)}\n" for line in told))
+
+
+def shown(line: str) -> str:
+    """A line as a terminal may have it: what is no printable character, as JSON escapes it.
+
+    Names and texts are a stranger's, who could else move the cursor and write our verdict himself.
+    """
+    return "".join(c if c.isprintable() or c == "\u3000" else json.dumps(c)[1:-1] for c in line)
 
 
 def cannot(options: argparse.Namespace, why: str) -> int:
     """The question could not be asked; returns the exit code."""
     if options.json:
         tell(options, {"verified": False, "error": why}, [])
-    sys.stderr.write(f"kyodaku: {why}\n")
+    sys.stderr.write(f"kyodaku: {shown(why)}\n")
     return CANNOT
