@@ -7,9 +7,8 @@ fuzzer reports like any other crash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -37,27 +36,14 @@ from registry.log.core.errors import VerificationError
 from registry.log.core.tlog_proof import TlogProof, format_proof
 from tests.core import pack_world
 from tests.core.pack_world import World, signer
+from tests.fuzz import delivery
+from tests.fuzz.target import Target, text_of
 from tests.tsa import Tsa
 from training.core import escrow, reservations, watermark, weights
 from training.core.watermark_code import Key
 
 ENTRIES: Final = 300
 VECTORS: Final = Path(__file__).parents[1] / "vectors/reservations"
-
-
-@dataclass(frozen=True)
-class Target:
-    """`call` is fuzzed from `seeds`; `words` are what a mutation may insert whole."""
-
-    call: Callable[[bytes], None]
-    seeds: Callable[[], list[bytes]]
-    words: tuple[str, ...] = ()
-    max_len: int = 32_768
-
-
-def _text(data: bytes) -> str:
-    """Any bytes as a text that a caller could hand over, broken code points included."""
-    return data.decode("utf-8", errors="surrogateescape")
 
 
 # --- honest objects -------------------------------------------------------------------------------
@@ -112,7 +98,7 @@ def honest_proof(index: int, size: int = ENTRIES) -> str:
 
 def note(data: bytes) -> None:
     """A signed note: what was read is the whole note."""
-    text = _text(data)
+    text = text_of(data)
     try:
         body, lines = parse_note(text)
     except VerificationError:
@@ -123,7 +109,7 @@ def note(data: bytes) -> None:
 
 def checkpoint(data: bytes) -> None:
     """A checkpoint: its body, and the note around it against pinned keys."""
-    text = _text(data)
+    text = text_of(data)
     with suppress(VerificationError):
         assert parse_body(text).body() == text
     try:
@@ -135,7 +121,7 @@ def checkpoint(data: bytes) -> None:
 
 def vkey(data: bytes) -> None:
     """A pinned verifier key: one spelling."""
-    text = _text(data)
+    text = text_of(data)
     try:
         assert str(VerifierKey.parse(text)) == text
     except VerificationError:
@@ -144,7 +130,7 @@ def vkey(data: bytes) -> None:
 
 def tile_path(data: bytes) -> None:
     """A tile's address: one spelling, and it names what its parts say."""
-    text = _text(data)
+    text = text_of(data)
     try:
         level, n, width = tiles.parse_path(text)
     except VerificationError:
@@ -155,7 +141,7 @@ def tile_path(data: bytes) -> None:
 
 def submission(data: bytes) -> None:
     """A request to a witness: what was read is the whole of it, and any answer is one of six."""
-    text = _text(data)
+    text = text_of(data)
     pins = {pack_world.LOG_ORIGIN: log_signers().vkeys()}
     answer = witness.decide(text, pins, lambda _origin: None)
     assert not isinstance(answer, witness.Denial) or answer.status in {400, 403, 404, 409, 422}
@@ -196,7 +182,7 @@ def tile(data: bytes) -> None:
 
 def proof(data: bytes) -> None:
     """A `.tlog-proof`: what was read is the whole file, and only honest ones verify."""
-    text = _text(data)
+    text = text_of(data)
     try:
         found = tlog_proof.inspect_proof(text)
     except VerificationError:
@@ -253,7 +239,7 @@ def jws(data: bytes) -> None:
     """A compact JWS under a pinned key, as a consent token."""
     pinned = honest().trust.token_keys
     try:
-        claims = jose.read(_text(data), typ=tokens.TYPE, pinned=pinned)
+        claims = jose.read(text_of(data), typ=tokens.TYPE, pinned=pinned)
     except VerificationError:
         return
     assert claims == jose.read(
@@ -273,7 +259,7 @@ def status_token(data: bytes) -> None:
     """A signed status list."""
     try:
         status_list.verify(
-            _text(data), honest().trust, uri=pack_world.STATUS_URI, at=honest().as_of
+            text_of(data), honest().trust, uri=pack_world.STATUS_URI, at=honest().as_of
         )
     except VerificationError:
         return
@@ -436,6 +422,7 @@ _AFFORDABLE: Final = 256
 _MARK_KEY: Final = Key("fuzz", bytes(range(32)))
 
 TARGETS: Final[Mapping[str, Target]] = {
+    **delivery.TARGETS,
     "weights": Target(
         weights_file,
         _weights_files,

@@ -5,20 +5,24 @@ The long run is `make fuzz`. Here a fixed generator mutates, so a failure can be
 
 from __future__ import annotations
 
+import functools
 import io
 import random
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from audit.verifier import pack as packs
+from registry.core.recipients import Recipient
 from registry.log.core.checkpoint import VerifierKey
 from registry.log.core.errors import VerificationError
-from tests.fuzz import targets
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz import delivery, targets
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 # What verifies signatures costs a thousand times as much as what reads a path.
 FEW = {
@@ -29,6 +33,9 @@ FEW = {
     "pack_file": 100,
     "payloads": 400,
     "weights": 1_000,
+    "model_statement": 1_000,
+    "folder_file": 1_000,
+    "folder_resigned": 400,
 }
 MANY = 3_000
 
@@ -77,6 +84,16 @@ def mutations(target: Target, count: int) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("target", "broken", "lie"),
     [
+        ("archive", "delivery.archive.read", lambda data, check: {"a": data}),
+        ("archive", "delivery.folder.unpack", lambda data: {}),
+        ("recipient", "delivery.recipients.parse", lambda text: Recipient("age", "another")),
+        ("identity", "delivery.recipients.unseal", lambda keys, data, label: data),
+        ("sealed", "delivery.recipients.unseal", lambda keys, data, label: delivery.SECRET),
+        ("model_sig", "delivery.model_signature.verify", lambda data, key: {}),
+        ("model_key", "delivery.model_signature.verify", lambda data, key: {}),
+        ("model_statement", "delivery.model_signature.verify", lambda data, key: {"a": "00"}),
+        ("folder_file", "delivery.verifier.verify", lambda *_: None),
+        ("folder_resigned", "delivery.verifier.verify", lambda *_: SimpleNamespace(lora_id="")),
         ("tile_path", "tiles.parse_path", lambda text: (0, 0, 256)),
         ("bundle", "tiles.parse_bundle", lambda data: [data, b""]),
         ("json", "canonical.loads", lambda data: {"n": random.random()}),  # noqa: S311
@@ -84,9 +101,9 @@ def mutations(target: Target, count: int) -> Iterator[bytes]:
     ],
 )
 def test_a_parser_that_reads_something_else_is_noticed(target, broken, lie, monkeypatch):
-    module, _, function = broken.partition(".")
+    *modules, function = broken.split(".")
     with monkeypatch.context() as patch:
-        patch.setattr(getattr(targets, module), function, lie)
+        patch.setattr(functools.reduce(getattr, modules, targets), function, lie)
         with pytest.raises(AssertionError):
             call_all(target)
 
