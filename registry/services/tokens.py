@@ -40,7 +40,7 @@ _CAUSES: Final = {
     "came_of_age": "paused",
 }
 LOG_WAIT_S: Final = 10.0
-WATERMARK_PROFILE: Final = "kyodaku-wm-1"
+WATERMARK_PROFILE: Final = "kyodaku-wm-2"
 _ENDED: Final = {
     "paused": "paused",
     "withdrawn": "withdrawn",

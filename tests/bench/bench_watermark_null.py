@@ -1,9 +1,10 @@
 """What the watermark says of the innocent, and of licensees who average their copies.
 
 `python -m tests.bench.bench_watermark_null`; QUICK=1 takes a hundredth. The null: unmarked LoRAs,
-and LoRAs marked under another key, every id in every view, blind and beside the master. Collusion:
-k copies of one LoRA averaged and compressed to its rank; the ids of the colluders lie among those
-of strangers.
+and LoRAs marked under another key, every id in every view, blind and beside the master; and the ids
+that were chosen for a LoRA, asked of that LoRA without a mark. Collusion: k copies of one LoRA
+averaged and compressed to its rank; the ids of the colluders lie among those of strangers and of
+the same LoRA's innocent licensees.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests import loras
 from tests.bench.report import QUICK, at_least, at_most, report, say
 from tests.loras import lora
 from training.core.escrow import read_beside, search_beside
-from training.core.watermark import Reading, embed, read, search, threshold
+from training.core.watermark import CHOICES, Reading, embed, measure, read, search, threshold
 from training.core.watermark_code import VIEWS, Key, codebook
 from training.core.weights import Weights
 
@@ -29,6 +30,7 @@ IDS = 50_000
 READINGS = 8 if QUICK else 700
 RUNS = 20 if QUICK else 1000
 COLLUDERS = (2, 3, 4, 6, 8, 16)
+LICENSEES = 16
 
 
 def innocents() -> Iterator[tuple[Reading, Key]]:
@@ -71,6 +73,27 @@ def null() -> tuple[int, float, dict[float, int]]:
     return count, largest, above
 
 
+def chosen() -> tuple[int, float]:
+    """(evaluations, largest |t|) of ids chosen for masters, in those masters, whole and cut."""
+    count, largest = 0, 0.0
+    generator = np.random.default_rng(6)
+    for number in range(READINGS // 4):
+        key = Key(f"chosen {number}", generator.bytes(32))
+        master = lora(loras.tiny() if number % 2 else loras.sd15(every=8), 8, 3000 + number)
+        prepared = measure(master, key)
+        ids = [prepared.fitting(drawn(generator)) for _ in range(10 * LICENSEES)]
+        for file in (master, *(loras.truncated(master, rank) for rank in (1, 2, 4))):
+            size = np.abs(codebook(key, ids) @ read(file, key).soft())
+            count += size.size
+            largest = max(largest, float(size.max()))
+    return count, largest
+
+
+def drawn(generator: np.random.Generator) -> list[bytes]:
+    """As many ids as one is chosen from."""
+    return [generator.bytes(6) for _ in range(CHOICES)]
+
+
 def average(copies: list[Weights], rank: int) -> Weights:
     share = [1 / len(copies)] * len(copies)
     return loras.truncated(loras.merged(copies[0], copies[1:], share), rank)
@@ -80,14 +103,16 @@ def collusion() -> dict[str, float]:
     """Blind and beside the master at 2 % on SD 1.5 attention, rank 16."""
     generator = np.random.default_rng(3)
     master = lora(loras.sd15(), 16, 7)
-    ids = [generator.bytes(6) for _ in range(100_000)]
-    copies = [embed(master, KEY, ident, 0.02) for ident in ids[:16]]
+    prepared = measure(master, KEY)
+    ids = [prepared.fitting(drawn(generator)) for _ in range(LICENSEES)]
+    copies = [prepared.mark(ident, 0.02) for ident in ids]
+    ids += [generator.bytes(6) for _ in range(100_000)]
     out: dict[str, float] = {}
     for k in COLLUDERS:
         held = average(copies[:k], 16)
         blind = {hit.artefact_id for hit in search(read(held, KEY), KEY, ids, fpr=FPR)}
         beside = read_beside(held, master, KEY)
-        hits = {h.artefact_id for h in search_beside(beside, KEY, ids, ids[:16], fpr=FPR)}
+        hits = {h.artefact_id for h in search_beside(beside, KEY, ids, ids[:LICENSEES], fpr=FPR)}
         guilty = set(ids[:k])
         out[f"{k} collude: found blind"] = len(blind & guilty)
         out[f"{k} collude: found beside the master"] = len(hits & guilty)
@@ -104,13 +129,15 @@ def innocent_named() -> tuple[int, int]:
     for run in range(RUNS):
         key = Key("run", generator.bytes(32))
         master = lora(modules, 8, 5000 + run)
-        ids = [generator.bytes(6) for _ in range(2000)]
+        prepared = measure(master, key)
+        ids = [prepared.fitting(drawn(generator)) for _ in range(LICENSEES)]
+        ids += [generator.bytes(6) for _ in range(2000)]
         k = 2 + run % 5
-        held = average([embed(master, key, i, 0.03) for i in ids[:k]], 8)
+        held = average([prepared.mark(i, 0.03) for i in ids[:k]], 8)
         blind = {hit.artefact_id for hit in search(read(held, key), key, ids, fpr=FPR)}
         reading = read_beside(held, master, key)
         both = blind | {
-            hit.artefact_id for hit in search_beside(reading, key, ids, ids[:16], fpr=FPR)
+            hit.artefact_id for hit in search_beside(reading, key, ids, ids[:LICENSEES], fpr=FPR)
         }
         wrong += bool(both - set(ids[:k]))
         named += len(both & set(ids[:k]))
@@ -121,10 +148,17 @@ def innocent_named() -> tuple[int, int]:
 
 def main() -> int:
     count, largest, above = null()
-    figures: dict[str, float] = {"evaluations": count, "largest_t": round(largest, 2)}
+    asked, nearest = chosen()
+    figures: dict[str, float] = {
+        "evaluations": count,
+        "largest_t": round(largest, 2),
+        "evaluations of chosen ids": asked,
+        "largest t of a chosen id": round(nearest, 2),
+    }
     bars = {
         "evaluations": at_least(count, 1e6 if QUICK else 1e8),
         "largest_t": at_most(largest, threshold(FPR, 1)),
+        "largest t of a chosen id": at_most(nearest, threshold(FPR, 1)),
     }
     for level, number in above.items():
         bound = 2 * np.exp(-(level**2) / 2)

@@ -381,7 +381,7 @@ def _claims(grant: Grant, given: list[Approval], log: MemoryLog, made: int, at: 
         status_uri=STATUS_URI,
         status_index=STATUS_INDEX,
         log=LogEvidence(log.checkpoint(at), log.leaf(made), enrolments),
-        watermark_profile="kyodaku-wm-1",
+        watermark_profile="kyodaku-wm-2",
     )
 
 
@@ -436,7 +436,7 @@ def delivery_envelope(
         "master_tensor_sha256": weights.tensor_sha256(master),
         "run_statement_sha256": hashlib.sha256(canonical.unb64(run["payload"])).hexdigest(),
         "grant_digest": grant.digest().hex(),
-        "watermark_profile": "kyodaku-wm-1",
+        "watermark_profile": "kyodaku-wm-2",
         "licensee": LICENSEE,
         "artefact_commitment": "aa" * 32,
         "registry": "registry.example",

@@ -50,7 +50,7 @@ DELIVERY_FACTS = DeliveryFacts(
     master_tensor_sha256=MASTER,
     run_statement_sha256=DATA,
     grant_digest=GRANT,
-    watermark_profile="kyodaku-wm-1",
+    watermark_profile="kyodaku-wm-2",
     licensee="lic_charlie",
     artefact_commitment=BASE,
     registry="kyodaku",
@@ -67,7 +67,7 @@ def header(**changes: Any) -> dict[str, str]:
         "grant_digest": GRANT,
         "log_origin": "kyodaku.example/log/2026",
         "tensor_sha256": MASTER,
-        "watermark_profile": "kyodaku-wm-1",
+        "watermark_profile": "kyodaku-wm-2",
         "at": AT,
     }
     return modelspec_metadata(**facts | changes)

@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from tests import loras
 from tests.loras import lora
 from training.core import watermark, watermark_code
+from training.core.spectra import chips, probes
 from training.core.watermark import (
+    CHOICES,
     OPEN_THRESHOLD,
     WatermarkError,
-    chips,
     choose_eps,
     claim,
     embed,
-    probes,
+    measure,
     read,
     search,
     threshold,
@@ -118,9 +119,9 @@ def test_the_change_is_eps_of_the_update(host: Case, eps: float) -> None:
 
 
 def test_every_module_is_moved_by_its_share_of_the_budget(host: Case) -> None:
-    """In proportion to sqrt(m + n), whatever the length of its update."""
-    sides = np.array([sum(module.shape) for module in adapters(host.master)])
-    expected = choose_eps(host.master).eps * np.sqrt(sides / sides.mean())
+    """In proportion to m + n up to a limit, whatever the length of its update."""
+    sides = np.array([min(sum(module.shape), 2560) for module in adapters(host.master)])
+    expected = choose_eps(host.master).eps * sides / np.sqrt(np.square(sides).mean())
     moved = []
     for before, after in zip(adapters(host.master), adapters(host.marked), strict=True):
         was = before.scale * before.up @ before.down
@@ -206,6 +207,56 @@ def test_the_strength_follows_the_number_of_parameters(
     assert found.parameters == sum(rank * (m + n) for _, m, n in modules)
 
 
+# --- the choice of an id -------------------------------------------------------------------------
+
+
+def test_the_id_is_taken_that_the_master_speaks_for_when_its_rank_is_cut(tiny: Case) -> None:
+    """Held against reading the unmarked master itself, cut as an attacker would cut it."""
+    ids = strangers(CHOICES, seed=11)
+    chosen = measure(tiny.master, KEY).fitting(ids)
+    assert chosen in ids
+    word = codebook(KEY, [chosen])[0]
+    for rank in (1, tiny.rank // 4, tiny.rank // 2):
+        soft = read(loras.truncated(tiny.master, rank), KEY).soft()[:, VIEWS.index(0.0)]
+        # Sixty-four draws of three numbers that hang together: each is far above the middle.
+        assert word @ soft > np.quantile(codebook(KEY, ids) @ soft, 0.75)
+
+
+def test_a_chosen_id_is_read_better_from_one_direction_than_ids_by_chance() -> None:
+    """The mean over eight hosts: about two standard deviations, one of which is asked for."""
+    gains = []
+    for seed in range(8):
+        master = lora(loras.tiny()[:30], 8, 200 + seed)
+        prepared, ids = measure(master, KEY), strangers(CHOICES, seed=seed)
+        chosen, by_chance = prepared.fitting(ids), ids[:4]
+        t = {
+            ident: claim(read(loras.truncated(prepared.mark(ident, 0.05), 1), KEY), KEY, ident).t
+            for ident in (chosen, *by_chance)
+        }
+        gains.append(t[chosen] - np.mean([t[ident] for ident in by_chance]))
+    assert np.mean(gains) > 1
+
+
+def test_a_master_names_nobody_though_ids_were_chosen_for_it(host: Case) -> None:
+    """Of ten thousand ids, as many as a licence has deliveries were chosen for this very file."""
+    prepared = measure(host.master, KEY)
+    chosen = [prepared.fitting(strangers(CHOICES, seed=seed)) for seed in range(40)]
+    registry = [*chosen, *strangers(10_000, seed=99)]
+    for file in (host.master, *(loras.truncated(host.master, rank) for rank in (1, 2, 4))):
+        reading = read(file, KEY)
+        assert search(reading, KEY, registry) == []
+        assert max(claim(reading, KEY, ident).t for ident in chosen) < threshold(1e-9, 1)
+
+
+def test_choosing_does_not_depend_on_the_order_and_changes_nothing(tiny: Case) -> None:
+    ids, prepared = strangers(CHOICES, seed=12), measure(tiny.master, KEY)
+    chosen = prepared.fitting(ids)
+    assert prepared.fitting(ids[::-1]) == chosen
+    plain, after = embed(tiny.master, KEY, chosen, 0.05), prepared.mark(chosen, 0.05)
+    assert write(plain.tensors, {}) == write(after.tensors, {})
+    assert "array" not in repr(prepared)
+
+
 # --- what it survives ----------------------------------------------------------------------------
 
 Attack = Callable[[Case], Weights]
@@ -247,8 +298,8 @@ def test_the_mark_survives(host: Case, row: str) -> None:
 
 
 def test_it_is_lost_where_it_is_said_to_be_lost(tiny: Case, sd15: Case) -> None:
-    assert verdict(loras.dare(tiny.marked, 0.9)) == "-"
-    assert verdict(loras.dare(sd15.marked, 0.9)) == "-"
+    assert verdict(loras.dare(tiny.marked, 0.95)) == "-"
+    assert verdict(loras.dare(sd15.marked, 0.95)) == "-"
     merged = loras.merged(sd15.marked, [sd15.other(i) for i in (1, 2)])
     assert verdict(loras.truncated(merged, 1)) == "-"
 
@@ -318,7 +369,7 @@ def test_a_file_without_modules_reads_as_unmarked() -> None:
 
 
 def test_the_tail_of_false_ids_stays_under_the_gaussian_bound() -> None:
-    """10^6 trials: 40 unmarked or foreign-keyed files, 8,400 ids, three views."""
+    """10^6 trials: 40 unmarked or foreign-keyed files, 8,400 ids, every view."""
     ids = strangers(8400, seed=9)
     largest, above = 0.0, 0
     for seed in range(40):
@@ -328,16 +379,18 @@ def test_the_tail_of_false_ids_stays_under_the_gaussian_bound() -> None:
         key = Key(f"epoch {seed}", KEY.secret)
         scores = np.abs(codebook(key, ids) @ read(weights, key).soft())
         largest, above = max(largest, float(scores.max())), above + int((scores > 4).sum())
-    trials = 40 * len(ids) * 3
+    trials = 40 * len(ids) * len(VIEWS)
     assert trials > 1_000_000
     assert largest < 6.5
     assert above / trials < 2 * math.exp(-8)  # the bound, both signs
 
 
 def test_the_thresholds_are_those_of_the_bound() -> None:
-    assert threshold(1e-9, 1) == pytest.approx(6.71, abs=0.01)
-    assert threshold(1e-9, 10**6) == pytest.approx(8.52, abs=0.01)
-    assert threshold(1e-9, 2**48) == OPEN_THRESHOLD == pytest.approx(10.56, abs=0.01)
+    """sqrt(2 ln(ids that were drawn * 4 views * 2 signs / rate)); 64 are drawn for every one."""
+    assert threshold(1e-9, 1) == pytest.approx(math.sqrt(2 * math.log(64 * 8e9)))
+    assert threshold(1e-9, 10**6) == pytest.approx(9.03, abs=0.01)
+    assert threshold(1e-9, 2**48) == OPEN_THRESHOLD == pytest.approx(10.59, abs=0.01)
+    assert threshold(1e-9, 2**46) == OPEN_THRESHOLD  # there are no more ids than all
     for bad in ((0, 1), (1, 1), (1e-9, 0)):
         with pytest.raises(ValueError, match="need"):
             threshold(*bad)
@@ -347,7 +400,7 @@ def test_a_right_tag_below_the_threshold_is_not_believed(
     tiny: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tag alone is no evidence: a chance passes it once in 65,536 tries."""
-    faint = embed(tiny.master, KEY, ID, 0.01)
+    faint = embed(tiny.master, KEY, ID, 0.004)
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: True)
     reading = read(faint, KEY)
     assert 0 < reading.t < OPEN_THRESHOLD
@@ -472,11 +525,9 @@ def test_probes_depend_on_seed_shape_and_count_alone() -> None:
 @pytest.mark.parametrize(
     ("shape", "count"),
     [((24, 24), 256), ((96, 96), 1024), ((320, 320), 1024), ((640, 768), 1024),
-     ((1280, 768), 2048), ((1280, 2048), 2048), ((3072, 3072), 4096)],
+     ((1280, 768), 2048), ((1280, 2048), 2048), ((3072, 3072), 5120)],
 )  # fmt: skip
-def test_the_number_of_chips_is_a_power_of_two_given_by_the_shape(
-    shape: tuple[int, int], count: int
-) -> None:
+def test_the_number_of_chips_is_given_by_the_shape(shape: tuple[int, int], count: int) -> None:
     assert chips(shape) == count
 
 

@@ -243,7 +243,7 @@ def token_world() -> TokenWorld:
             status_uri=STATUS_URI,
             status_index=INDEX,
             log=evidence(GRANT, given=given),
-            watermark_profile="kyodaku-wm-1",
+            watermark_profile="kyodaku-wm-2",
         )
     )
 

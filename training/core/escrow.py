@@ -22,7 +22,8 @@ from typing import Final
 
 import numpy as np
 
-from training.core.watermark import Reading, Shape, read_modules, search, unmarked_factors
+from training.core.spectra import Shape
+from training.core.watermark import Reading, read_modules, search, unmarked_factors
 from training.core.watermark_code import Codebook, Hit, Key
 from training.core.weights import Float32, Module, Weights, adapters
 

@@ -28,7 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.log.core.errors import VerificationError
-from training.core.watermark import Shape, probes, responses, spectra, unmarked_factors
+from training.core.spectra import Shape, probes, responses, spectra
+from training.core.watermark import unmarked_factors
 from training.core.watermark_code import VIEWS, Float64, Key
 from training.core.weights import Float32, Weights, adapters
 
@@ -60,7 +61,7 @@ def sketch(weights: Weights, key: Key) -> Float32:
     for spectrum in spectra(adapters(weights)):
         for shape, rows in spectrum.blocks:
             u, v = probes(seed, shape, LENGTH)
-            measured = responses(spectrum, (shape, rows), u, v)[:, VIEWS.index(VIEW)]
+            measured = responses(spectrum, rows, u, v)[:, VIEWS.index(VIEW)]
             total += measured * _balance(shape)
     length = float(np.linalg.norm(total))
     if length == 0:

@@ -6,6 +6,10 @@ probes u_c v_c^T of the update itself. Names, order, factorisation, per-module s
 a module list never enter, so renaming, converting, re-factoring and scaling change nothing; noise,
 pruning, quantising and merging dilute it. Reading needs the key and no original.
 
+What hides a mark is the LoRA itself, and whoever marks knows it: of 64 random ids the one is taken
+that the LoRA, cut to its strongest directions, speaks for the most (a choice of codeword by what is
+known of the channel; Costa 1983, Miller, Doerr and Cox 2004). The bound counts all 64.
+
 Trusts its key and nothing else: a reading is evidence through `threshold`, a bound that holds for
 any weights whatever (`threshold` has the argument), never through the tag, which a chance passes
 once in 65,536.
@@ -15,16 +19,28 @@ Not for DoRA, LoHa, LoKr or OFT: those are not a product of two matrices, and `e
 
 from __future__ import annotations
 
-import hmac
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from registry.log.core.errors import VerificationError
+from training.core.spectra import (
+    MIN_DIMENSION,
+    Shape,
+    Spectrum,
+    answers,
+    by_form,
+    chips,
+    normed,
+    over,
+    probes,
+    responses,
+    spectra,
+)
 from training.core.watermark_code import (
     CODED,
     ID_BYTES,
@@ -38,27 +54,25 @@ from training.core.watermark_code import (
     Signs,
     codebook,
     decode,
-    keyed_bits,
 )
 from training.core.weights import Float32, Module, Weights, adapters, half, replace_factors, strip
 
-Shape: TypeAlias = tuple[int, int]
-
 # The names of the algorithm with all its constants: a change of any of them is a new profile.
-PROFILE: Final = "kyodaku-wm-1"
-EMBED_POWER: Final = 0.5
-MIN_DIMENSION: Final = 8  # a side shorter than this has no room for a probe
-RANK_FLOOR: Final = 1e-3  # singular values below this share of the first are rounding
-_CHIPS: Final = ((1 << 22, 4096), (1 << 19, 2048))  # from so many entries of a block, so many
+PROFILE: Final = "kyodaku-wm-2"
+EMBED_POWER: Final = 0.43
+# A layer's share of the change grows with its sides up to here: larger ones come in too few.
+FULL_SIDES: Final = 2560
+# Reading, a layer counts by this power of its share: 1 is best for what was altered much, 1/2 for a
+# file as it was delivered, whose large layers are full.
+_SHARE_POWER: Final = 0.75
+# Ids of which one is taken: t gains 1 to 2 where the LoRA hides the mark the most, and every
+# threshold rises by 0.5.
+CHOICES: Final = 64
+# How much the strongest direction, quarter and half of the directions count in that choice.
+_CUTS: Final = (1.5, 1.2, 0.5)
 DEFAULT_FPR: Final = 1e-9
 DEFAULT_CANDIDATES: Final = 1_000_000
-
-# Fused query/key/value rows of Flux (kohya and BFL layouts): the diffusers layout holds the blocks
-# apart.
-_FUSED: Final[Mapping[Shape, tuple[int, ...]]] = {
-    (9216, 3072): (3072, 3072, 3072),
-    (21504, 3072): (3072, 3072, 3072, 12288),
-}
+_ALL_IDS: Final = 2.0 ** (8 * ID_BYTES)
 _OTHER_KINDS: Final = (".dora_scale", ".lora_magnitude_vector", ".lora_mid.weight")
 
 
@@ -66,140 +80,24 @@ class WatermarkError(VerificationError):
     """Not markable or not read back: no_modules, unsupported_kind, unreadable, wrong_id."""
 
 
-# --- the space: spectra of the received modules ---------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """Modules of one stored shape and rank: dW[l] = left[l] @ diag(values[l]) @ right[l].T.
-
-    left (L, m, r) and right (L, n, r) have orthonormal columns where values (L, r) are not zero,
-    else zero columns.
-    """
-
-    shape: Shape
-    left: Float32
-    values: Float64
-    right: Float32
-
-    @property
-    def blocks(self) -> list[tuple[Shape, slice]]:
-        """The logical blocks and their rows: fused projections are several layers."""
-        rows = _FUSED.get(self.shape, (self.shape[0],))
-        stops = np.cumsum(rows).tolist()
-        return [
-            ((m, self.shape[1]), slice(stop - m, stop)) for m, stop in zip(rows, stops, strict=True)
-        ]
-
-
-def spectra(modules: Iterable[Module]) -> list[Spectrum]:
-    """Thin SVDs through the factors, O(r^2 (m + n)) a module; the m x n product is never formed."""
-    return [_spectrum(group) for group in _by_form(modules)]
-
-
-def _by_form(modules: Iterable[Module]) -> list[list[Module]]:
-    """Equal shape and rank together: one stacked product beats many thin ones tenfold."""
-    groups: dict[tuple[Shape, int], list[Module]] = {}
-    for module in modules:
-        if min(module.shape) >= MIN_DIMENSION:
-            groups.setdefault((module.shape, module.rank), []).append(module)
-    return [groups[form] for form in sorted(groups)]
-
-
-def _spectrum(group: Sequence[Module]) -> Spectrum:
-    up, up_size = _unit(np.stack([module.up for module in group]))
-    down_t, down_size = _unit(np.stack([module.down.T for module in group]))
-    up_root, up_basis = _gram_root(up)
-    down_root, down_basis = _gram_root(down_t)
-    p, values, qt = np.linalg.svd(np.swapaxes(up_root, 1, 2) @ down_root)
-    keep = values > RANK_FLOOR * values[:, :1]
-    signs = np.array([math.copysign(1, module.scale) for module in group])[:, None, None]
-    left = up @ (up_basis @ p * keep[:, None, :] * signs).astype(np.float32)
-    right = down_t @ (down_basis @ np.swapaxes(qt, 1, 2) * keep[:, None, :]).astype(np.float32)
-    sizes = np.array([abs(module.scale) for module in group]) * up_size * down_size
-    return Spectrum(group[0].shape, left, values * keep * sizes[:, None], right)
-
-
-def _unit(stack: Float32) -> tuple[Float32, Float64]:
-    """Each matrix over its largest entry: a hostile file of 1e38s must not overflow."""
-    largest = np.abs(stack).max(axis=(1, 2))
-    return stack / largest[:, None, None], largest.astype(np.float64)
-
-
-def _gram_root(factor: Float32) -> tuple[Float64, Float64]:
-    """For X (L, m, r): R and T with X = Q R^T and Q = X T orthonormal, from the Gram matrix."""
-    wide = factor.astype(np.float64)
-    squares, vectors = np.linalg.eigh(np.swapaxes(wide, 1, 2) @ wide)
-    sizes = np.sqrt(np.maximum(squares, 0.0))
-    alive = sizes > 1e-6 * sizes[:, -1:]
-    inverse = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=alive)
-    return vectors * (sizes * alive)[:, None, :], vectors * inverse[:, None, :]
-
-
-# --- the probes -----------------------------------------------------------------------------------
-
-
-def chips(shape: Shape) -> int:
-    """Probes C for one block shape: a power of two, at least N, at most half the entries of the
-    block.
-
-    A function of the shape alone, so that the reader of a lone module needs no more than the
-    module. t is capped by sqrt(sum of C): 1024 keeps it there for small layers, while the largest
-    of SD 1.5 and SDXL, of which a file holds dozens, would be full at 2 % and need 2048. Flux comes
-    in so few kinds of layers that they need 4096.
-    """
-    m, n = shape
-    most = next((count for entries, count in _CHIPS if m * n >= entries), 1024)
-    return max(CODED, min(most, 1 << int(math.log2(m * n / 2))))
-
-
-def probes(seed: bytes, shape: Shape, count: int) -> tuple[Signs, Signs]:
-    """`count` keyed sign vectors for the rows (count, m) and the columns (count, n) of a shape.
-
-    Bits of SHAKE-256(HMAC-SHA-256(seed, "m/n/count")).
-    """
-    m, n = shape
-    label = f"{m}/{n}/{count}".encode()
-    bits = keyed_bits(hmac.digest(seed, label, "sha256"), count * (m + n))
-    signs = bits.astype(np.float32)
-    signs *= -2
-    signs += 1
-    return signs[: count * m].reshape(count, m), signs[count * m :].reshape(count, n)
-
-
-def responses(spectrum: Spectrum, block: tuple[Shape, slice], u: Signs, v: Signs) -> Float64:
-    """Sum over modules of u_c^T f_q(dW) v_c / |f_q(dW)|_F, probes c by views q."""
-    _, rows = block
-    length, _, rank = spectrum.left.shape
-    left = _columns(spectrum.left[:, rows])
-    right = _columns(spectrum.right)
-    weights = _view_weights(spectrum, rows).reshape(length * rank, len(VIEWS))
-    both = u @ left
-    both *= v @ right
-    out: Float64 = (both @ weights).astype(np.float64)
-    return out
-
-
-def _columns(stack: Float32) -> Float32:
-    """(L, m, r) -> (m, L*r)."""
-    return np.ascontiguousarray(np.moveaxis(stack, 0, 1)).reshape(stack.shape[1], -1)
-
-
-def _view_weights(spectrum: Spectrum, rows: slice) -> Float32:
-    """(L, r, views): s^q over the Frobenius norm of the block's f_q(dW), zero where s is zero."""
-    first = spectrum.values[:, :1]
-    values = np.divide(spectrum.values, first, out=np.zeros_like(spectrum.values), where=first > 0)
-    values = values[:, :, None]
-    powered = np.where(values > 0, np.power(np.where(values > 0, values, 1), VIEWS), 0)
-    share = np.square(spectrum.left[:, rows]).sum(axis=1)[:, :, None]
-    norm = np.sqrt((np.square(powered) * share).sum(axis=1, keepdims=True))
-    return _over(powered, norm).astype(np.float32)
-
-
 def _code_index(key: Key, shape: Shape) -> npt.NDArray[np.intp]:
     """The coded sign of each chip of a shape: c mod N from a keyed start, so shapes spread."""
     start = int.from_bytes(key.derive(f"start/{shape[0]}/{shape[1]}")[:4], "big")
     return (np.arange(chips(shape)) + start) % CODED
+
+
+def _share(shape: Shape) -> float:
+    """How far a layer is moved, next to others: a layer's mark grows with sqrt(m + n) at an equal
+    change, so what is given to large layers buys the most.
+    """
+    return min(sum(shape), FULL_SIDES) / FULL_SIDES
+
+
+def _weight(shape: Shape) -> float:
+    """The matched filter: a chip's mean grows with share * sqrt((m + n) / C), its noise with none
+    of these.
+    """
+    return math.sqrt(sum(shape) / chips(shape)) * math.pow(_share(shape), _SHARE_POWER)
 
 
 # --- embedding ------------------------------------------------------------------------------------
@@ -230,35 +128,105 @@ def choose_eps(weights: Weights) -> Strength:
 
 
 def embed(weights: Weights, key: Key, artefact_id: bytes, eps: float) -> Weights:
-    """Mark a file: same keys, shapes, types, rank and scale, the dW moved by `eps` of their lengths
-    in root mean square over the modules.
+    """Mark a file with one id. Raises as `measure` and `Host.mark` do."""
+    return measure(weights, key).mark(artefact_id, eps)
 
-    The change lies in the tangent space of the rank-r matrices at dW, where a change survives being
-    stored as B and A: B' = U S^1/2 + k M V diag(w), A' = S^1/2 V^T + k diag(w) U^T M with M = sum_c
-    code_c u_c v_c^T and w_i = s_i^p / s_i^1/2, damped where s_i is under the mark. Returns new
-    Weights; the master stays unmarked. Raises WatermarkError: no_modules, unsupported_kind;
-    ValueError for an eps outside (0, 0.1] or a bad id.
+
+def measure(weights: Weights, key: Key) -> Host:
+    """A master under one key, ready to be marked. Raises WatermarkError: no_modules,
+    unsupported_kind.
     """
-    if not 0 < eps <= 0.1:
-        raise ValueError("eps must lie in (0, 0.1]")
-    code = codebook(key, [artefact_id])[0].astype(np.float32)
-    groups = _by_form(_markable(weights))
-    # What a module can carry grows with sqrt(m + n): shares in that proportion carry the most.
-    sides = [math.sqrt(sum(group[0].shape)) for group in groups]
-    mean = math.sqrt(np.average(np.square(sides), weights=[len(group) for group in groups]))
-    moved = [
-        _marked(_spectrum(group), key, code, eps * side / mean)
-        for group, side in zip(groups, sides, strict=True)
-    ]
-    # One more common factor brings the root mean square change to eps exactly: the two parts of the
-    # change and the cross term are not orthogonal, and |delta| is known only once they are built.
-    gain = eps / math.sqrt(
-        float(np.mean(np.concatenate([np.square(part.distortion) for part in moved])))
-    )
-    factors: dict[str, Float32] = {}
-    for group, part in zip(groups, moved, strict=True):
-        factors |= part.factors(group, gain)
-    return replace_factors(weights, factors)
+    seed, parts = key.derive("probes"), []
+    for group in by_form(_markable(weights)):
+        spectrum = Spectrum.of(group)
+        blocks = [
+            _Block(shape, rows, *answers(spectrum, rows, *probes(seed, shape, chips(shape))))
+            for shape, rows in spectrum.blocks
+        ]
+        parts.append(_Part(group, spectrum, blocks))
+    return Host(weights, key, parts)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block of a form: u_c . u_i and v_c . v_i for its probes c and directions i, (C, L * r)."""
+
+    shape: Shape
+    rows: slice
+    on_left: Float32
+    on_right: Float32
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The modules of one form."""
+
+    group: Sequence[Module]
+    spectrum: Spectrum
+    blocks: Sequence[_Block]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A master and what one key's probes say of it. It stays unmarked; it is as secret as both."""
+
+    weights: Weights = field(repr=False)
+    key: Key
+    parts: Sequence[_Part] = field(repr=False)
+
+    def fitting(self, ids: Sequence[bytes]) -> bytes:
+        """The id of these that the master speaks for the most, cut to one, a quarter and half of
+        its directions: there it will weigh against the mark the most. Give it `CHOICES` of them:
+        the thresholds allow for no more.
+        """
+        totals: dict[Shape, Float64] = {}
+        for part in self.parts:
+            for block in part.blocks:
+                both = block.on_left * block.on_right
+                chip = both @ normed(part.spectrum, block.rows, _cuts(part.spectrum.values))
+                weighted = chip.astype(np.float64) * _weight(block.shape)
+                totals[block.shape] = totals.get(block.shape, 0.0) + weighted
+        soft = _soft(totals, {shape: _code_index(self.key, shape) for shape in totals})
+        scores = codebook(self.key, ids) @ (soft @ np.array(_CUTS))
+        return ids[int(np.argmax(scores))]
+
+    def mark(self, artefact_id: bytes, eps: float) -> Weights:
+        """The master with an id in it: same keys, shapes, types, rank and scale, the dW moved by
+        `eps` of their lengths in root mean square over the modules.
+
+        The change lies in the tangent space of the rank-r matrices at dW, where a change survives
+        being stored as B and A: B' = U S^1/2 + k M V diag(w), A' = S^1/2 V^T + k diag(w) U^T M with
+        M = sum_c code_c u_c v_c^T and w_i = s_i^p / s_i^1/2, damped where s_i is under the mark.
+        Raises ValueError for an eps outside (0, 0.1] or a bad id.
+        """
+        if not 0 < eps <= 0.1:
+            raise ValueError("eps must lie in (0, 0.1]")
+        code = codebook(self.key, [artefact_id])[0].astype(np.float32)
+        shares = [_share(part.spectrum.shape) for part in self.parts]
+        sizes = [len(part.group) for part in self.parts]
+        mean = math.sqrt(np.average(np.square(shares), weights=sizes))
+        moved = [
+            _marked(part, self.key, code, eps * share / mean)
+            for part, share in zip(self.parts, shares, strict=True)
+        ]
+        # One more common factor brings the root mean square change to eps exactly: the two parts of
+        # the change and the cross term are not orthogonal, and |delta| is known only once they are
+        # built.
+        gain = eps / math.sqrt(
+            float(np.mean(np.concatenate([np.square(part.distortion) for part in moved])))
+        )
+        factors: dict[str, Float32] = {}
+        for part, change in zip(self.parts, moved, strict=True):
+            factors |= change.factors(part.group, gain)
+        return replace_factors(self.weights, factors)
+
+
+def _cuts(values: Float64) -> Float64:
+    """(L, r, cuts): ones for the directions that are left of r after each cut."""
+    rank = values.shape[1]
+    left = np.array([1, max(1, rank // 4), max(1, rank // 2)])
+    kept = (values[:, :, None] > 0) & (np.arange(rank)[:, None] < left)
+    return kept.astype(np.float64)
 
 
 def _markable(weights: Weights) -> list[Module]:
@@ -295,16 +263,17 @@ def unmarked_factors(modules: Sequence[Module]) -> list[tuple[Module, Float32, F
     file holds these, moved by the mark.
     """
     out: list[tuple[Module, Float32, Float32]] = []
-    for group in _by_form(modules):
-        spectrum = _spectrum(group)
+    for group in by_form(modules):
+        spectrum = Spectrum.of(group)
         root = np.sqrt(spectrum.values).astype(np.float32)[:, None, :]
         ups, downs = spectrum.left * root, np.swapaxes(spectrum.right * root, 1, 2)
         out += zip(group, ups, downs, strict=True)
     return out
 
 
-def _marked(spectrum: Spectrum, key: Key, code: Signs, eps: float) -> _Marked:
-    pull_left, pull_right = _pulls(spectrum, key, code)
+def _marked(part: _Part, key: Key, code: Signs, eps: float) -> _Marked:
+    spectrum = part.spectrum
+    pull_left, pull_right = _pulls(part, key, code)
     root = np.sqrt(spectrum.values).astype(np.float32)[:, None, :]
     weight = _direction_weights(spectrum.values, eps)[:, None, :]
     left, right = spectrum.left * root, spectrum.right * root
@@ -314,28 +283,24 @@ def _marked(spectrum: Spectrum, key: Key, code: Signs, eps: float) -> _Marked:
     # as it will be, and the second pass sees it in proportion.
     for square in (0.0, 1.0):
         size = _step_size(left, right, left_step, right_step, square)
-        scale = _over(eps * norm, size)[:, None, None].astype(np.float32)
+        scale = over(eps * norm, size)[:, None, None].astype(np.float32)
         left_step, right_step = left_step * scale, right_step * scale
     size = _step_size(left, right, left_step, right_step, 1.0)
-    return _Marked(left, right, left_step, right_step, _over(size, norm))
+    return _Marked(left, right, left_step, right_step, over(size, norm))
 
 
-def _over(a: Float64, b: Float64) -> Float64:
-    out: Float64 = np.divide(a, b, out=np.zeros_like(a), where=b > 0)
-    return out
-
-
-def _pulls(spectrum: Spectrum, key: Key, code: Signs) -> tuple[Float32, Float32]:
+def _pulls(part: _Part, key: Key, code: Signs) -> tuple[Float32, Float32]:
     """M V (L, m, r) and M^T U (L, n, r) with M = sum over blocks and c of code_c u_c v_c^T."""
-    left, right = _columns(spectrum.left), _columns(spectrum.right)
-    pull_left, pull_right = np.zeros_like(left), np.zeros_like(right)
+    length, (m, n), rank = len(part.group), part.spectrum.shape, part.spectrum.values.shape[1]
+    pull_left = np.zeros((m, length * rank), np.float32)
+    pull_right = np.zeros((n, length * rank), np.float32)
     seed = key.derive("probes")
-    for shape, rows in spectrum.blocks:
-        u, v = probes(seed, shape, chips(shape))
-        g = (code[_code_index(key, shape)] / math.sqrt(chips(shape)))[:, None].astype(np.float32)
-        pull_left[rows] = u.T @ (g * (v @ right))
-        pull_right += v.T @ (g * (u @ left[rows]))
-    length, _, rank = spectrum.left.shape
+    for block in part.blocks:
+        shape, count = block.shape, chips(block.shape)
+        u, v = probes(seed, shape, count)
+        g = (code[_code_index(key, shape)] / math.sqrt(count))[:, None].astype(np.float32)
+        pull_left[block.rows] = u.T @ (g * block.on_right)
+        pull_right += v.T @ (g * block.on_left)
     return _stack(pull_left, length, rank), _stack(pull_right, length, rank)
 
 
@@ -346,14 +311,14 @@ def _stack(columns: Float32, length: int, rank: int) -> Float32:
 
 
 def _direction_weights(values: Float64, eps: float) -> Float32:
-    """w_i = s_i^p / s_i^1/2 * s_i / (s_i + eps |S| / (2 sqrt(r))): p = 1/2 balances rank cuts
+    """w_i = s_i^p / s_i^1/2 * s_i / (s_i + eps |S| / (2 sqrt(r))): p balances rank cuts
     against strength.
     """
     norm = np.sqrt(np.square(values).sum(axis=1, keepdims=True))
     floor = 0.5 * eps * norm / math.sqrt(values.shape[1])
     alive = values > 0
     shaped = np.where(alive, np.where(alive, values, 1) ** (EMBED_POWER - 0.5), 0)
-    return _over(shaped * values, values + floor).astype(np.float32)
+    return over(shaped * values, values + floor).astype(np.float32)
 
 
 def _step_size(
@@ -383,15 +348,18 @@ def threshold(fpr: float, candidates: float) -> float:
 
     If the file does not depend on the key, the sign of every chip is a fair coin independent of the
     others and of all sizes (u_c and -u_c are equally likely keys), so Hoeffding gives P(t >= tau)
-    <= exp(-tau^2 / 2) whatever the weights are. The union over candidates, views and both signs
-    gives tau = sqrt(2 ln(candidates * 3 * 2 / fpr)).
+    <= exp(-tau^2 / 2) whatever the weights are. An id was taken of CHOICES that were drawn without
+    regard to the key, with regard to a LoRA which the file may hold: so every one that was drawn is
+    counted, and at most every id that there is. The union over those, views and both signs gives
+    tau = sqrt(2 ln(drawn * 4 * 2 / fpr)).
     """
     if not (0 < fpr < 1 and candidates >= 1):
         raise ValueError("need 0 < fpr < 1 and at least one candidate")
-    return math.sqrt(2 * math.log(candidates * len(VIEWS) * SIGNS / fpr))
+    drawn = min(candidates * CHOICES, _ALL_IDS)
+    return math.sqrt(2 * math.log(drawn * len(VIEWS) * SIGNS / fpr))
 
 
-OPEN_THRESHOLD: Final = threshold(DEFAULT_FPR, 2.0 ** (8 * ID_BYTES))
+OPEN_THRESHOLD: Final = threshold(DEFAULT_FPR, _ALL_IDS)
 
 
 @dataclass(frozen=True)
@@ -456,12 +424,10 @@ def _measure(
     for shape, parts in _by_block(groups).items():
         u, v = probes(seed, shape, chips(shape))
         total = sum(
-            (responses(spectrum, (shape, rows), u, v) for spectrum, rows in parts),
+            (responses(spectrum, rows, u, v) for spectrum, rows in parts),
             start=np.zeros((chips(shape), len(VIEWS))),
         )
-        # The matched filter: a chip's mean grows with sqrt((m + n) / C), its noise does not depend
-        # on either.
-        totals[shape] = total * math.sqrt(sum(shape) / chips(shape))
+        totals[shape] = total * _weight(shape)
     return totals, {shape: _code_index(key, shape) for shape in totals}
 
 
@@ -476,13 +442,18 @@ def _by_block(groups: Iterable[Spectrum]) -> dict[Shape, list[tuple[Spectrum, sl
 def _soft(
     values: Mapping[Shape, Float64], indices: Mapping[Shape, npt.NDArray[np.intp]]
 ) -> Float64:
-    soft = np.zeros((CODED, len(VIEWS)))
-    energy = np.zeros(len(VIEWS))
-    for shape, block in values.items():
-        np.add.at(soft, indices[shape], block)
-        energy += np.square(block).sum(axis=0)
-    norm = np.sqrt(energy)
-    return np.divide(soft, norm, out=np.zeros_like(soft), where=norm > 0)
+    """(256, K) soft values of chips (C, K), each column divided by the norm of its chips."""
+    soft = sum(
+        (_folded(block, indices[shape]) for shape, block in values.items()), start=np.zeros(())
+    )
+    norm = np.sqrt(sum(np.square(block).sum(axis=0) for block in values.values()))
+    return over(soft, np.broadcast_to(norm, soft.shape))
+
+
+def _folded(block: Float64, index: npt.NDArray[np.intp]) -> Float64:
+    soft = np.zeros((CODED, block.shape[1]))
+    np.add.at(soft, index, block)
+    return soft
 
 
 # --- search among registered ids ------------------------------------------------------------------

@@ -25,7 +25,9 @@ CODED: Final = 256  # N: coded signs
 ID_BYTES: Final = 6
 TAG_BYTES: Final = 2
 PAYLOAD_BITS: Final = 8 * (ID_BYTES + TAG_BYTES)
-VIEWS: Final = (0.0, 0.5, 1.0)  # powers of the spectrum: flat, root, as received
+# Powers of the spectrum. -1/2 sees each direction in proportion to how far it was moved; 0 and 1/2
+# hold where weak directions were buried, 1 (as received) where junk was added.
+VIEWS: Final = (-0.5, 0.0, 0.5, 1.0)
 SIGNS: Final = 2  # a file used at negative strength flips every sign
 _CONTEXT: Final = b"kyodaku/watermark/v1\0"
 _SLICE: Final = 1 << 16  # ids looked at together: what is read again stays in the cache

@@ -111,8 +111,10 @@ def _allowed(lora: Lora, recipient: Organisation, at: datetime) -> Refusal | Non
 
 def _copy(lora: Lora, master: Weights, at: datetime) -> Copy:
     epoch = epochs.marking()
-    key, artefact = epochs.key(epoch), _fresh_artefact()
-    marked = weights.half(_named(watermark.embed(master, key, artefact, _eps(master))))
+    key = epochs.key(epoch)
+    host = watermark.measure(master, key)
+    artefact = host.fitting(_fresh_artefacts())
+    marked = weights.half(_named(host.mark(artefact, _eps(master))))
     bare = weights.write(marked.tensors, {})
     tensor_sha256 = weights.tensor_sha256(bare)
     data = weights.write(marked.tensors, _header(lora, tensor_sha256, artefact, at))
@@ -138,11 +140,14 @@ def _eps(master: Weights) -> float:
     return watermark.choose_eps(master).eps
 
 
-def _fresh_artefact() -> bytes:
-    while True:
-        artefact = secrets.token_bytes(watermark_code.ID_BYTES)
-        if not Delivery.objects.filter(artefact_id=int.from_bytes(artefact, "big")).exists():
-            return artefact
+def _fresh_artefacts() -> list[bytes]:
+    """As many ids as the mark may choose from, none of them delivered."""
+    drawn = {secrets.token_bytes(watermark_code.ID_BYTES) for _ in range(2 * watermark.CHOICES)}
+    numbers = {int.from_bytes(item, "big"): item for item in drawn}
+    used = Delivery.objects.filter(artefact_id__in=numbers).values_list("artefact_id", flat=True)
+    for number in used:
+        del numbers[number]
+    return list(numbers.values())[: watermark.CHOICES]
 
 
 def _header(lora: Lora, tensor_sha256: str, artefact: bytes, at: datetime) -> dict[str, str]:
