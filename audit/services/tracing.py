@@ -26,7 +26,7 @@ from registry.core.refusals import Refusal
 from registry.log import append
 from registry.log.core.errors import VerificationError
 from registry.models import Person
-from training.core import escrow, fingerprint, watermark, watermark_code, weights
+from training.core import escrow, fingerprint, watermark_code, watermark_reading, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora
 from training.services import epochs
@@ -144,8 +144,8 @@ def _by_watermark(read: Weights) -> Trace | None:
     """Under the key of every epoch; together they may be wrong once in 1/FPR questions."""
     keys, hits = epochs.keys(), []
     for key in keys:
-        reading, book = watermark.read(read, key), registered.book(key)
-        hits += watermark.search(reading, key, book, fpr=FPR / len(keys))
+        reading, book = watermark_reading.read(read, key), registered.book(key)
+        hits += watermark_reading.search(reading, key, book, fpr=FPR / len(keys))
     return _named_by(sorted(hits, key=lambda hit: -hit.t))
 
 

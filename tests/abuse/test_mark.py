@@ -15,7 +15,7 @@ from tests import loras
 from tests.services.studio import Studio, lora_sealed
 from tests.services.test_audit_services import delivered, finished
 from tests.world import World
-from training.core import escrow, fingerprint, provenance, watermark, weights
+from training.core import escrow, fingerprint, provenance, watermark_reading, weights
 from training.core.weights import Weights
 from training.models import Delivery, Lora, TrainingJob
 from training.services import delivery, epochs, sealing
@@ -77,8 +77,8 @@ def test_a35_a_copy_too_faint_by_itself_is_named_beside_the_master(studio: Studi
     key, artefact = epochs.key(1), made.artefact_id.to_bytes(6, "big")
     master = sealing.lora_master(made.lora)
     assert isinstance(master, Weights)
-    blind = watermark.claim(watermark.read(buried, key), key, artefact).t
-    beside = watermark.claim(escrow.read_beside(buried, master, key), key, artefact).t
+    blind = watermark_reading.claim(watermark_reading.read(buried, key), key, artefact).t
+    beside = watermark_reading.claim(escrow.read_beside(buried, master, key), key, artefact).t
     assert beside > blind + 2
     found = traced(buried)
     assert found is not None, (blind, beside)

@@ -21,8 +21,9 @@ import numpy as np
 from tests import loras
 from tests.bench.report import QUICK, at_least, at_most, report, say
 from training.core import difference, weights
-from training.core.watermark import embed, read
+from training.core.watermark import embed
 from training.core.watermark_code import Key
+from training.core.watermark_reading import read
 
 KEY = Key("bench", bytes(range(32)))
 ID = bytes.fromhex("0123456789ab")

@@ -31,8 +31,9 @@ from tests.bench.report import at_least, at_most, report, say
 from tests.loras import lora
 from training.core.escrow import read_beside, search_beside
 from training.core.fingerprint import LENGTH, Sketches
-from training.core.watermark import CHOICES, Reading, claim, embed, measure, read, search
+from training.core.watermark import CHOICES, embed, measure
 from training.core.watermark_code import CODED, Codebook, Key, codebook
+from training.core.watermark_reading import Reading, claim, read, search
 from training.core.weights import Float32, Module, Weights, adapters, half, replace_factors
 
 QUICK = os.environ.get("QUICK") == "1"

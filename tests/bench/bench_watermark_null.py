@@ -18,8 +18,9 @@ from tests import loras
 from tests.bench.report import QUICK, at_least, at_most, report, say
 from tests.loras import lora
 from training.core.escrow import read_beside, search_beside
-from training.core.watermark import CHOICES, Reading, embed, measure, read, search, threshold
+from training.core.watermark import CHOICES, embed, measure
 from training.core.watermark_code import VIEWS, Key, codebook
+from training.core.watermark_reading import Reading, read, search, threshold
 from training.core.weights import Weights
 
 KEY = Key("bench", bytes(range(32)))

@@ -28,7 +28,8 @@ from tests.bench.report import QUICK, at_least, at_most, report, say
 from tests.trainer.people import ALICE, BASE, photographs
 from training.core import weights
 from training.core.escrow import read_beside, search_beside
-from training.core.watermark import choose_eps, claim, embed, read, search
+from training.core.watermark import choose_eps, embed
+from training.core.watermark_reading import claim, read, search
 from training.core.weights import Float32, Weights
 from training.trainer import dataset
 from training.trainer.base import portraits

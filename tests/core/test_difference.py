@@ -10,8 +10,9 @@ import pytest
 from tests import loras
 from training.core import weights
 from training.core.difference import RANK, difference, opened
-from training.core.watermark import embed, read, search
+from training.core.watermark import embed
 from training.core.watermark_code import Key
+from training.core.watermark_reading import read, search
 from training.core.weights import Array, Weights, WeightsError, adapters
 
 KEY = Key("1", bytes(range(32)))

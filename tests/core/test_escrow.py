@@ -8,8 +8,9 @@ import pytest
 from tests import loras
 from tests.core.test_watermark import ID, KEY, WRONG_KEY, Case, case, strangers
 from training.core.escrow import read_beside, residual, search_beside
-from training.core.watermark import Reading, claim, embed, read, search, threshold
+from training.core.watermark import embed
 from training.core.watermark_code import codebook
+from training.core.watermark_reading import Reading, claim, read, search, threshold
 from training.core.weights import Weights, adapters
 
 LICENSEES = [ID, *strangers(15, seed=3)]

@@ -12,7 +12,8 @@ import safetensors.numpy
 from tests import loras
 from tests.core.test_watermark import ID, KEY
 from tests.loras import lora
-from training.core.watermark import claim, embed, read
+from training.core.watermark import embed
+from training.core.watermark_reading import claim, read
 from training.core.weights import Array, Weights, adapters, half, to_kohya, write
 from training.core.weights import read as read_file
 

@@ -15,22 +15,18 @@ from hypothesis import strategies as st
 
 from tests import loras
 from tests.loras import lora
-from training.core import watermark, watermark_code
+from training.core import watermark_code, watermark_reading
 from training.core.spectra import chips, probes
-from training.core.watermark import (
-    CHOICES,
+from training.core.watermark import CHOICES, WatermarkError, choose_eps, embed, measure
+from training.core.watermark_code import CODED, VIEWS, Codebook, Key, codebook, payload
+from training.core.watermark_reading import (
     OPEN_THRESHOLD,
-    WatermarkError,
-    choose_eps,
     claim,
-    embed,
-    measure,
     read,
     search,
     threshold,
     verify_embedding,
 )
-from training.core.watermark_code import CODED, VIEWS, Codebook, Key, codebook, payload
 from training.core.weights import (
     Float32,
     Weights,
@@ -566,12 +562,12 @@ def test_the_self_test_refuses_what_cannot_be_traced(host: Case) -> None:
 def test_every_part_of_the_self_test_can_fail(
     tiny: Case, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = watermark._require
+    real = watermark_reading._require
 
     def only(t: float, floor: float, moment: str) -> None:
         real(0.0 if when in moment else t, floor, moment)
 
-    monkeypatch.setattr(watermark, "_require", only)
+    monkeypatch.setattr(watermark_reading, "_require", only)
     with pytest.raises(WatermarkError, match=when):
         verify_embedding(tiny.marked, KEY, ID)
 

@@ -39,7 +39,7 @@ from tests.core.pack_world import World, signer
 from tests.fuzz import delivery
 from tests.fuzz.target import Target, text_of
 from tests.tsa import Tsa
-from training.core import escrow, reservations, watermark, weights
+from training.core import escrow, reservations, watermark_reading, weights
 from training.core.watermark_code import Key
 
 ENTRIES: Final = 300
@@ -400,7 +400,7 @@ def weights_file(data: bytes) -> None:
             assert np.array_equal(array, again.tensors[name], equal_nan=False)
         modules = weights.adapters(read)
         if sum(sum(module.shape) + module.rank for module in modules) <= _AFFORDABLE:
-            reading = watermark.read_modules(modules, _MARK_KEY)
+            reading = watermark_reading.read_modules(modules, _MARK_KEY)
             assert np.isfinite(reading.t)
             assert reading.artefact_id is None  # nothing here was marked with this key
             escrow.residual(modules, modules)

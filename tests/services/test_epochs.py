@@ -17,7 +17,7 @@ from tests.services.studio import Studio
 from tests.services.test_audit_services import delivered, logged
 from tests.world import World
 from training import checks
-from training.core import watermark, weights
+from training.core import watermark_reading, weights
 from training.models import Delivery, WatermarkEpoch
 from training.services import delivery, epochs
 
@@ -63,8 +63,8 @@ def test_the_key_of_another_epoch_reads_nothing(studio):
     assert own.secret != other.secret
     artefact = registered.artefact(made.artefact_id)
     read = weights.read(data)
-    assert watermark.claim(watermark.read(read, own), own, artefact).t > 20
-    assert watermark.claim(watermark.read(read, other), other, artefact).t < 6
+    assert watermark_reading.claim(watermark_reading.read(read, own), own, artefact).t > 20
+    assert watermark_reading.claim(watermark_reading.read(read, other), other, artefact).t < 6
 
 
 def test_marks_of_two_epochs_in_one_file_are_both_named(studio):
@@ -80,13 +80,13 @@ def test_marks_of_two_epochs_in_one_file_are_both_named(studio):
 def test_the_bound_is_shared_among_the_epochs(studio, monkeypatch):
     _, data = delivered(studio)
     asked = []
-    search = watermark.search
+    search = watermark_reading.search
 
     def noted(*args, fpr, **options):
         asked.append(fpr)
         return search(*args, fpr=fpr, **options)
 
-    monkeypatch.setattr(watermark, "search", noted)
+    monkeypatch.setattr(watermark_reading, "search", noted)
     epochs.rotate(after=1)
     epochs.rotate(after=2)
     tracing.trace(data=disguised(data))

@@ -17,7 +17,7 @@ from registry.models import Grant
 from registry.services import approvals, keyring, tokens, vault
 from tests.services.studio import Studio, lora_sealed, photograph
 from tests.world import log_types
-from training.core import provenance, watermark, weights
+from training.core import provenance, watermark_reading, weights
 from training.core.curation import report_digest
 from training.models import Delivery, Download, JobPoint, Lora, TrainingJob
 from training.services import (
@@ -93,7 +93,7 @@ def check_delivered(studio: Studio, made: Delivery, data: bytes) -> None:
     artefact = made.artefact_id.to_bytes(6, "big")
     key = epochs.key(1)
     stripped = weights.half(weights.strip(read))
-    assert watermark.search(watermark.read(stripped, key), key, [artefact])
+    assert watermark_reading.search(watermark_reading.read(stripped, key), key, [artefact])
     signer = keyring.provenance_signer()
     payload = envelope.verify(
         made.statement,

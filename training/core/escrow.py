@@ -2,9 +2,9 @@
 
 The LoRA itself is by far the largest part of what hides its mark. Whoever holds the master can take
 it out: R[l] = dW[l] - gamma[l] * master[l], gamma by least squares, and read R as any file is read.
-Neither the file (when it is innocent) nor the master depends on the key, so `watermark.threshold`
-bounds a false answer here exactly as it does without the master; the candidates are the deliveries
-of the masters that were tried.
+Neither the file (when it is innocent) nor the master depends on the key, so the threshold bounds a
+false answer here exactly as it does without the master; the candidates are the deliveries of the
+masters that were tried.
 
 Where the file still holds the factors that were delivered, the master's own are taken out of each
 factor, column by column and only at the entries that were kept: what was dropped (DARE) then costs
@@ -23,8 +23,9 @@ from typing import Final
 import numpy as np
 
 from training.core.spectra import Shape
-from training.core.watermark import Reading, read_modules, search, unmarked_factors
+from training.core.watermark import unmarked_factors
 from training.core.watermark_code import Codebook, Hit, Key
+from training.core.watermark_reading import Reading, read_modules, search
 from training.core.weights import Float32, Module, Weights, adapters
 
 # The share of each factor that the master's columns must explain: a stranger's explain one in m.

@@ -1,4 +1,4 @@
-"""The watermark in the weights (stage 7), and reading it back from a file found anywhere (stage 9).
+"""The watermark in the weights (stage 7); `watermark_reading` reads it back.
 
 Shape-keyed rank-1 spread spectrum on dW = scale * B @ A. Each delivered file carries a random
 48-bit artefact id and a 16-bit keyed tag as 256 coded signs, spread over thousands of keyed rank-1
@@ -10,18 +10,14 @@ What hides a mark is the LoRA itself, and whoever marks knows it: of 64 random i
 that the LoRA, cut to its strongest directions, speaks for the most (a choice of codeword by what is
 known of the channel; Costa 1983, Miller, Doerr and Cox 2004). The bound counts all 64.
 
-Trusts its key and nothing else: a reading is evidence through `threshold`, a bound that holds for
-any weights whatever (`threshold` has the argument), never through the tag, which a chance passes
-once in 65,536.
-
 Not for DoRA, LoHa, LoKr or OFT: those are not a product of two matrices, and `embed` refuses them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -38,24 +34,15 @@ from training.core.spectra import (
     normed,
     over,
     probes,
-    responses,
-    spectra,
 )
 from training.core.watermark_code import (
     CODED,
-    ID_BYTES,
-    SIGNS,
-    VIEWS,
-    Codebook,
-    Codeword,
     Float64,
-    Hit,
     Key,
     Signs,
     codebook,
-    decode,
 )
-from training.core.weights import Float32, Module, Weights, adapters, half, replace_factors, strip
+from training.core.weights import Float32, Module, Weights, adapters, replace_factors
 
 # The names of the algorithm with all its constants: a change of any of them is a new profile.
 PROFILE: Final = "kyodaku-wm-2"
@@ -70,9 +57,6 @@ _SHARE_POWER: Final = 0.75
 CHOICES: Final = 64
 # How much the strongest direction, quarter and half of the directions count in that choice.
 _CUTS: Final = (1.5, 1.2, 0.5)
-DEFAULT_FPR: Final = 1e-9
-DEFAULT_CANDIDATES: Final = 1_000_000
-_ALL_IDS: Final = 2.0 ** (8 * ID_BYTES)
 _OTHER_KINDS: Final = (".dora_scale", ".lora_magnitude_vector", ".lora_mid.weight")
 
 
@@ -80,7 +64,7 @@ class WatermarkError(VerificationError):
     """Not markable or not read back: no_modules, unsupported_kind, unreadable, wrong_id."""
 
 
-def _code_index(key: Key, shape: Shape) -> npt.NDArray[np.intp]:
+def code_index(key: Key, shape: Shape) -> npt.NDArray[np.intp]:
     """The coded sign of each chip of a shape: c mod N from a keyed start, so shapes spread."""
     start = int.from_bytes(key.derive(f"start/{shape[0]}/{shape[1]}")[:4], "big")
     return (np.arange(chips(shape)) + start) % CODED
@@ -93,11 +77,30 @@ def _share(shape: Shape) -> float:
     return min(sum(shape), FULL_SIDES) / FULL_SIDES
 
 
-def _weight(shape: Shape) -> float:
+def weight(shape: Shape) -> float:
     """The matched filter: a chip's mean grows with share * sqrt((m + n) / C), its noise with none
     of these.
     """
     return math.sqrt(sum(shape) / chips(shape)) * math.pow(_share(shape), _SHARE_POWER)
+
+
+def folded(
+    values: Mapping[Shape, Float64], indices: Mapping[Shape, npt.NDArray[np.intp]]
+) -> Float64:
+    """(256, K) soft values of the coded signs: chips (C, K) of every shape, summed by the sign that
+    each carries, each column over the norm of its chips.
+    """
+    soft = sum(
+        (_into_signs(block, indices[shape]) for shape, block in values.items()), start=np.zeros(())
+    )
+    norm = np.sqrt(sum(np.square(block).sum(axis=0) for block in values.values()))
+    return over(soft, np.broadcast_to(norm, soft.shape))
+
+
+def _into_signs(block: Float64, index: npt.NDArray[np.intp]) -> Float64:
+    soft = np.zeros((CODED, block.shape[1]))
+    np.add.at(soft, index, block)
+    return soft
 
 
 # --- embedding ------------------------------------------------------------------------------------
@@ -184,9 +187,9 @@ class Host:
             for block in part.blocks:
                 both = block.on_left * block.on_right
                 chip = both @ normed(part.spectrum, block.rows, _cuts(part.spectrum.values))
-                weighted = chip.astype(np.float64) * _weight(block.shape)
+                weighted = chip.astype(np.float64) * weight(block.shape)
                 totals[block.shape] = totals.get(block.shape, 0.0) + weighted
-        soft = _soft(totals, {shape: _code_index(self.key, shape) for shape in totals})
+        soft = folded(totals, {shape: code_index(self.key, shape) for shape in totals})
         scores = codebook(self.key, ids) @ (soft @ np.array(_CUTS))
         return ids[int(np.argmax(scores))]
 
@@ -298,7 +301,7 @@ def _pulls(part: _Part, key: Key, code: Signs) -> tuple[Float32, Float32]:
     for block in part.blocks:
         shape, count = block.shape, chips(block.shape)
         u, v = probes(seed, shape, count)
-        g = (code[_code_index(key, shape)] / math.sqrt(count))[:, None].astype(np.float32)
+        g = (code[code_index(key, shape)] / math.sqrt(count))[:, None].astype(np.float32)
         pull_left[block.rows] = u.T @ (g * block.on_right)
         pull_right += v.T @ (g * block.on_left)
     return _stack(pull_left, length, rank), _stack(pull_right, length, rank)
@@ -338,256 +341,3 @@ def _step_size(
     squares = np.einsum("lij,jk,lkm,im->l", gram_a, k, gram_b, k, optimize=True)
     out: Float64 = np.sqrt(np.maximum(squares, 0))
     return out
-
-
-# --- reading --------------------------------------------------------------------------------------
-
-
-def threshold(fpr: float, candidates: float) -> float:
-    """The t above which one of `candidates` ids may be named, wrongly at a rate of at most `fpr`.
-
-    If the file does not depend on the key, the sign of every chip is a fair coin independent of the
-    others and of all sizes (u_c and -u_c are equally likely keys), so Hoeffding gives P(t >= tau)
-    <= exp(-tau^2 / 2) whatever the weights are. An id was taken of CHOICES that were drawn without
-    regard to the key, with regard to a LoRA which the file may hold: so every one that was drawn is
-    counted, and at most every id that there is. The union over those, views and both signs gives
-    tau = sqrt(2 ln(drawn * 4 * 2 / fpr)).
-    """
-    if not (0 < fpr < 1 and candidates >= 1):
-        raise ValueError("need 0 < fpr < 1 and at least one candidate")
-    drawn = min(candidates * CHOICES, _ALL_IDS)
-    return math.sqrt(2 * math.log(drawn * len(VIEWS) * SIGNS / fpr))
-
-
-OPEN_THRESHOLD: Final = threshold(DEFAULT_FPR, _ALL_IDS)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one key sees in one file. `open_hit` is set when the payload decodes without a registry.
-
-    `chips` maps a block shape to its (C, views) soft chips, weighted for summing; `best` is the
-    strongest codeword that was decoded, above the threshold or not, with its t. Hold it
-    server-side: t is an oracle for an attacker.
-    """
-
-    key_epoch: str
-    modules: int
-    chips: Mapping[Shape, Float64] = field(repr=False)
-    indices: Mapping[Shape, npt.NDArray[np.intp]] = field(repr=False)
-    t: float = 0.0
-    open_hit: Hit | None = None
-
-    @property
-    def artefact_id(self) -> bytes | None:
-        """The id that decoded without a registry, or None."""
-        return self.open_hit.artefact_id if self.open_hit else None
-
-    @property
-    def cap(self) -> float:
-        """The largest t that this file could show: sqrt of the number of chips."""
-        return math.sqrt(sum(len(block) for block in self.chips.values()))
-
-    def soft(self) -> Float64:
-        """(256, views) soft values of the coded signs, each view divided by the norm of its chips:
-        code @ soft = t.
-        """
-        return _soft(self.chips, self.indices)
-
-
-def read(weights: Weights, key: Key) -> Reading:
-    """Measure a file with one key. An unmarked file, another key's file and a file without modules
-    read as unmarked.
-
-    Raises WeightsError when the file's factors do not form products.
-    """
-    return read_modules(adapters(weights), key)
-
-
-def read_modules(modules: Sequence[Module], key: Key) -> Reading:
-    """The same for modules that are held already: of a checkpoint's difference, or beside a
-    master.
-    """
-    values, indices = _measure(spectra(modules), key)
-    if not values:
-        return Reading(key.epoch, 0, {}, {})
-    best, valid = decode(_soft(values, indices), key, OPEN_THRESHOLD)
-    found = best if valid and best.t >= OPEN_THRESHOLD else None
-    return Reading(key.epoch, len(modules), values, indices, best.t, found)
-
-
-def _measure(
-    groups: Iterable[Spectrum], key: Key
-) -> tuple[dict[Shape, Float64], dict[Shape, npt.NDArray[np.intp]]]:
-    totals: dict[Shape, Float64] = {}
-    seed = key.derive("probes")
-    for shape, parts in _by_block(groups).items():
-        u, v = probes(seed, shape, chips(shape))
-        total = sum(
-            (responses(spectrum, rows, u, v) for spectrum, rows in parts),
-            start=np.zeros((chips(shape), len(VIEWS))),
-        )
-        totals[shape] = total * _weight(shape)
-    return totals, {shape: _code_index(key, shape) for shape in totals}
-
-
-def _by_block(groups: Iterable[Spectrum]) -> dict[Shape, list[tuple[Spectrum, slice]]]:
-    blocks: dict[Shape, list[tuple[Spectrum, slice]]] = {}
-    for spectrum in groups:
-        for shape, rows in spectrum.blocks:
-            blocks.setdefault(shape, []).append((spectrum, rows))
-    return blocks
-
-
-def _soft(
-    values: Mapping[Shape, Float64], indices: Mapping[Shape, npt.NDArray[np.intp]]
-) -> Float64:
-    """(256, K) soft values of chips (C, K), each column divided by the norm of its chips."""
-    soft = sum(
-        (_folded(block, indices[shape]) for shape, block in values.items()), start=np.zeros(())
-    )
-    norm = np.sqrt(sum(np.square(block).sum(axis=0) for block in values.values()))
-    return over(soft, np.broadcast_to(norm, soft.shape))
-
-
-def _folded(block: Float64, index: npt.NDArray[np.intp]) -> Float64:
-    soft = np.zeros((CODED, block.shape[1]))
-    np.add.at(soft, index, block)
-    return soft
-
-
-# --- search among registered ids ------------------------------------------------------------------
-
-
-def search(
-    reading: Reading,
-    key: Key,
-    ids: Sequence[bytes] | Codebook,
-    *,
-    fpr: float = DEFAULT_FPR,
-    limit: int = 16,
-) -> list[Hit]:
-    """The registered ids in a file, strongest first, none named above a false positive rate of
-    `fpr`.
-
-    A file marked at t = 47 shows other ids up to t = 13 by cross-correlation of the code. So the
-    best id is taken, the codewords taken so far are regressed out of the chips shape by shape, and
-    the rest is tested again (peeling). The bound is exact for the first hit; later ones meet the
-    same threshold on what is left. A mark of this key whose id is not among `ids` (a row lost with
-    a database) is decoded and peeled like the others, and names nobody.
-    """
-    book = ids if isinstance(ids, Codebook) else Codebook(key, ids)
-    if not len(book) or not reading.chips:
-        return []
-    if not reading.key_epoch == book.key.epoch == key.epoch:
-        raise ValueError("this reading was made with the key of another epoch")
-    tau = threshold(fpr, len(book))
-    words: list[Codeword] = []
-    taken: set[bytes] = set()
-    hits: list[Hit] = []
-    while len(hits) < limit and len(words) < 2 * limit:
-        soft = _soft(_peeled(reading, words), reading.indices)
-        hit = book.best(soft)
-        if hit.t < tau:
-            break
-        # A mark that no row knows would be taken for its nearest neighbours in the code.
-        word, valid = decode(soft, key, OPEN_THRESHOLD)
-        known = not (valid and word.t > hit.t and word.artefact_id != hit.artefact_id)
-        found = hit if known else word
-        if found.artefact_id in taken:
-            break
-        taken.add(found.artefact_id)
-        words.append(codebook(key, [found.artefact_id])[0])
-        if known:
-            hits.append(hit)
-    return hits
-
-
-def claim(reading: Reading, key: Key, artefact_id: bytes) -> Hit:
-    """How strongly the file carries one named id; compare its t with threshold(fpr, 1)."""
-    if not reading.chips:
-        return Hit(artefact_id, 0.0, VIEWS[0], 1)
-    scores = (codebook(key, [artefact_id]) @ reading.soft())[0]
-    view = int(np.argmax(np.abs(scores)))
-    return Hit(artefact_id, float(abs(scores[view])), VIEWS[view], 1 if scores[view] > 0 else -1)
-
-
-def _peeled(reading: Reading, words: Sequence[Codeword]) -> Mapping[Shape, Float64]:
-    if not words:
-        return reading.chips
-    book = np.stack(words)
-    out: dict[Shape, Float64] = {}
-    for shape, block in reading.chips.items():
-        basis = book[:, reading.indices[shape]].T.astype(np.float64)
-        share = np.linalg.lstsq(basis, block, rcond=None)[0]
-        out[shape] = block - basis @ share
-    return out
-
-
-# --- the self-test before release -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What the self-test measured; `mode` is "open" (no registry needed) or "registry"."""
-
-    mode: str
-    t: float
-    cap: float
-    t_half_rank: float
-    t_merged: float
-
-
-def verify_embedding(marked: Weights, key: Key, artefact_id: bytes) -> Proof:
-    """Prove that the file about to be delivered can be traced, as a stranger would hold it.
-
-    (1) strip its metadata and cast it to float16; (2) the id it reads as is the one meant, openly
-    or among a million registered ids; (3) it is still found after its rank was halved; (4) and
-    after another LoRA of equal strength was added to it. Raises WatermarkError: wrong_id,
-    unreadable.
-    """
-    held = half(strip(marked))  # (1)
-    reading = read(held, key)
-    if reading.artefact_id not in (None, artefact_id):
-        raise WatermarkError("wrong_id", "the file carries another id")
-    floor = threshold(DEFAULT_FPR, DEFAULT_CANDIDATES)
-    own = claim(reading, key, artefact_id)
-    _require(own.t, floor, "as delivered")  # (2)
-    modules = adapters(held)
-    cut = _claim_spectra([_half_rank(group) for group in spectra(modules)], key, artefact_id)
-    _require(cut, threshold(DEFAULT_FPR, 1), "after its rank was halved")  # (3)
-    generator = np.random.default_rng(0)
-    merged = spectra(_with_stranger(module, generator) for module in modules)
-    joint = _claim_spectra(merged, key, artefact_id)
-    _require(joint, threshold(DEFAULT_FPR, 1), "after a merge")  # (4)
-    return Proof("open" if reading.open_hit else "registry", own.t, reading.cap, cut, joint)
-
-
-def _require(t: float, floor: float, when: str) -> None:
-    if t < floor:
-        raise WatermarkError("unreadable", f"{when}: t = {t:.1f}, needed {floor:.1f}")
-
-
-def _claim_spectra(groups: Iterable[Spectrum], key: Key, artefact_id: bytes) -> float:
-    values, indices = _measure(groups, key)
-    return claim(Reading(key.epoch, 0, values, indices), key, artefact_id).t
-
-
-def _half_rank(spectrum: Spectrum) -> Spectrum:
-    values = spectrum.values.copy()
-    values[:, max(1, values.shape[1] // 2) :] = 0
-    return Spectrum(spectrum.shape, spectrum.left, values, spectrum.right)
-
-
-def _with_stranger(module: Module, generator: np.random.Generator) -> Module:
-    """dW plus a random update of equal length and a 1/i spectrum, as a module of twice the rank."""
-    (m, n), rank = module.shape, module.rank
-    fall = np.arange(1, rank + 1, dtype=np.float32)
-    ups: Float32 = generator.standard_normal((m, rank), np.float32) / fall
-    downs = generator.standard_normal((rank, n), np.float32)
-    ups *= np.float32(_product_norm(module.up, module.down) / _product_norm(ups, downs))
-    return replace(module, up=np.hstack([module.up, ups]), down=np.vstack([module.down, downs]))
-
-
-def _product_norm(up: Float32, down: Float32) -> float:
-    return math.sqrt(float(np.sum((up.T @ up) * (down @ down.T))))

@@ -31,6 +31,7 @@ from training.core import (
     provenance,
     watermark,
     watermark_code,
+    watermark_reading,
     weights,
 )
 from training.core.weights import Weights, WeightsError
@@ -119,7 +120,7 @@ def _copy(lora: Lora, master: Weights, at: datetime) -> Copy:
     tensor_sha256 = weights.tensor_sha256(bare)
     data = weights.write(marked.tensors, _header(lora, tensor_sha256, artefact, at))
     # What was read back is what goes out, not what was meant to.
-    watermark.verify_embedding(weights.read(data), key, artefact)
+    watermark_reading.verify_embedding(weights.read(data), key, artefact)
     digests = hashlib.sha256(data).hexdigest(), weights.tensor_sha256(data)
     return Copy(data, epoch, artefact, *digests)
 

@@ -22,7 +22,14 @@ from registry.log import append
 from registry.log.core.errors import VerificationError
 from registry.models import Grant
 from registry.services import vault
-from training.core import fingerprint, provenance, watermark, watermark_code, weights
+from training.core import (
+    fingerprint,
+    provenance,
+    watermark,
+    watermark_code,
+    watermark_reading,
+    weights,
+)
 from training.core.weights import Weights
 from training.models import Lora, TrainingJob
 from training.services import epochs, imaging
@@ -98,11 +105,11 @@ def _master(job: TrainingJob, digest: str) -> Weights | Refusal:
     return Refusal("training_failed", leaks[0]) if leaks else read
 
 
-def _proven(master: Weights) -> watermark.Proof:
+def _proven(master: Weights) -> watermark_reading.Proof:
     key, artefact = epochs.key(epochs.newest()), secrets.token_bytes(watermark_code.ID_BYTES)
     strength = watermark.choose_eps(master)
     marked = watermark.embed(master, key, artefact, strength.eps)
-    return watermark.verify_embedding(marked, key, artefact)
+    return watermark_reading.verify_embedding(marked, key, artefact)
 
 
 def _sketches(master: Weights) -> dict[str, bytes]:
@@ -115,7 +122,7 @@ def _sketches(master: Weights) -> dict[str, bytes]:
 
 
 def _seal(
-    lora: Lora, proof: watermark.Proof, marked: imaging.MarkedSheet | None, at: datetime
+    lora: Lora, proof: watermark_reading.Proof, marked: imaging.MarkedSheet | None, at: datetime
 ) -> Lora | Refusal:
     job = lora.job
     with transaction.atomic():
@@ -156,7 +163,7 @@ def _sealed_data(lora: Lora) -> dict[str, Any]:
     }
 
 
-def _shown(proof: watermark.Proof) -> dict[str, Any]:
+def _shown(proof: watermark_reading.Proof) -> dict[str, Any]:
     """The self-test's numbers, rounded: they stay on this side."""
     return {
         name: round(value, 1) if isinstance(value, float) else value
