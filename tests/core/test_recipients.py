@@ -171,3 +171,28 @@ def test_a_recipient_fits_where_it_is_kept() -> None:
     for kind in KINDS:
         assert len(pair(kind)[1]) <= recipients.MAX_TEXT
     assert canonical.unb64u(pair("x25519")[1].split(".")[2])
+
+
+STANZA = b"-> X25519 " + b"A" * 43 + b"\n" + b"A" * 43 + b"\n"
+
+
+def test_an_age_file_for_hundreds_is_refused_unread() -> None:
+    """The library reads the header from its start for every line: 20,000 take hours."""
+    header = b"age-encryption.org/v1\n" + STANZA * 300
+    whole = header + b"--- " + b"A" * 43 + b"\n" + bytes(64)
+    assert code(opened, [pair("age")[0]], whole) == "malformed"
+    assert code(opened, [pair("age")[0]], header) == "malformed"
+
+
+def test_an_age_file_for_a_few_is_looked_into() -> None:
+    own = [pyrage.x25519.Recipient.from_str(recipients.generate("age")[1]) for _ in range(30)]
+    to = pyrage.x25519.Recipient.from_str(pair("age")[1])
+    assert opened([pair("age")[0]], pyrage.encrypt(DATA, [*own, to])) == DATA
+    assert code(opened, [pair("age")[0]], pyrage.encrypt(DATA, own)) == "key_unavailable"
+
+
+def test_an_age_file_in_letters_is_none() -> None:
+    """The same content under two spellings would be two files of one delivery."""
+    to = pyrage.x25519.Recipient.from_str(pair("age")[1])
+    letters = pyrage.encrypt(DATA, [to], armored=True)
+    assert code(opened, [pair("age")[0]], letters) == "malformed"
