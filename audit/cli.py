@@ -134,9 +134,13 @@ def _verify(options: argparse.Namespace) -> int:
         return cannot(options, str(error))
     if options.pack.suffix == ".json":
         return _verify_receipt(options, trust)
-    if folders.is_folder(options.pack):
+    try:
+        is_folder, is_parcel = folders.is_folder(options.pack), delivered.is_parcel(options.pack)
+    except OSError as error:
+        return cannot(options, str(error))
+    if is_folder:
         return delivered.verify_folder(options, trust)
-    if delivered.is_parcel(options.pack):
+    if is_parcel:
         said = refusals.explain("still_sealed", options.lang)
         return cannot(options, f"{said.what} {said.next}")
     try:
@@ -153,7 +157,8 @@ def _verify(options: argparse.Namespace) -> int:
 def _verify_receipt(options: argparse.Namespace, trust: TrustRoot) -> int:
     """A consent receipt: one signature, proved against the pinned keys."""
     try:
-        data = options.pack.read_bytes()
+        with options.pack.open("rb") as file:
+            data = file.read(receipts.MAX_BYTES + 1)
     except OSError as error:
         return cannot(options, str(error))
     try:

@@ -94,10 +94,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def is_parcel(path: Path) -> bool:
-    """Whether this is a delivery that nobody has opened."""
+    """Whether this is a delivery that nobody has opened. Raises `OSError`."""
     if not path.is_file() or path.stat().st_size > archive.MAX_ARCHIVE:
         return False
-    return folder.is_parcel(path.read_bytes())
+    with path.open("rb") as file:
+        looks_so = file.read(len(archive.LOCAL_MAGIC)) == archive.LOCAL_MAGIC
+    return looks_so and folder.is_parcel(path.read_bytes())
 
 
 def verify_folder(options: argparse.Namespace, trust: TrustRoot) -> int:

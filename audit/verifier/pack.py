@@ -35,6 +35,8 @@ _NAME: Final = re.compile(
     r"|worker\.pub|(run|delivery)\.dsse\.json|approvals/[a-z_]{1,20}-per_[0-9a-f]{20}\.json"
     r"|entries/(0|[1-9][0-9]{0,15})\.json|proofs/(0|[1-9][0-9]{0,15})\.tlog-proof"
 )
+_FOLDERS: Final = ("approvals/", "entries/", "proofs/")
+_MOST_EXTRA: Final = 64  # bytes of dates and owners, as the usual writers add them
 # What the standard library raises for a zip that is none.
 _UNREADABLE: Final = (
     zipfile.BadZipFile,
@@ -94,16 +96,23 @@ def _other_writer(data: bytes) -> dict[str, bytes]:
 
 
 def _check_layout(members: list[zipfile.ZipInfo], end: int) -> None:
-    """Each name once, and no room for anything between the members."""
-    if not 0 < len(members) <= MAX_FILES + 3:  # three folders
+    """Each name once, and no room for anything in a folder, in the directory or between members."""
+    if not 0 < len(members) <= MAX_FILES + len(_FOLDERS):
         raise malformed(f"more than {MAX_FILES} files, or none")
     if len({m.filename for m in members}) != len(members):
         raise malformed("a name twice")
+    folders = [m for m in members if m.filename.endswith("/")]
+    if any(m.filename not in _FOLDERS or m.compress_size for m in folders):
+        raise malformed("a folder that a pack does not have, or with content of its own")
+    if any(m.comment or len(m.extra) > _MOST_EXTRA for m in members):
+        raise malformed("a comment, or more about a file than its dates")
+    if sum(m.file_size for m in members) > MAX_PACK_BYTES:
+        raise malformed(f"larger than {MAX_PACK_BYTES} bytes")
     # Behind its data a member may have a descriptor (16 bytes) and, before it, an extra field.
     starts = [*(m.header_offset for m in members), end]
     for member, (start, following) in zip(members, itertools.pairwise(starts), strict=True):
         least = LOCAL.size + len(member.filename.encode()) + member.compress_size
-        if not 0 <= following - start - least <= 64:
+        if not 0 <= following - start - least <= _MOST_EXTRA:
             raise malformed("bytes between the members")
     if starts[0] != 0:
         raise malformed("bytes before the first member")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import struct
 import tracemalloc
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -247,6 +250,13 @@ def test_a_parcel_of_another_name_is_refused(name: str) -> None:
         folder.parcel_unpack(archive.write({f"{name}.zip.age": b"x", f"{name}.tlog-proof": b"x"}))
 
 
+def test_a_proof_in_a_parcel_is_no_larger_than_a_page() -> None:
+    proof = "x" * (folder.MAX_PAGE_BYTES + 1)
+    with pytest.raises(VerificationError, match="proof larger"):
+        folder.parcel_unpack(folder.parcel_pack(fw.NAME, "age", b"x", proof))
+    assert folder.parcel_unpack(folder.parcel_pack(fw.NAME, "age", b"x", proof[1:]))
+
+
 # --- a stranger's folder --------------------------------------------------------------------------
 
 
@@ -296,3 +306,65 @@ def test_a_name_in_no_encoding_is_refused_and_can_be_told(tmp_path: Path) -> Non
     with pytest.raises(VerificationError) as caught:
         verifier.load(tmp_path)
     assert caught.value.detail.isprintable()
+
+
+# --- a stranger's evidence pack -------------------------------------------------------------------
+
+
+@functools.cache
+def honest_pack() -> dict[str, bytes]:
+    return world.build().files
+
+
+def zipped_again(
+    *more: tuple[zipfile.ZipInfo, bytes], files: Mapping[str, bytes] | None = None, **said: bytes
+) -> bytes:
+    """An honest pack as another writer packs it; `said` goes into the directory's entries."""
+    place = io.BytesIO()
+    whole = honest_pack() if files is None else files
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as opened:
+        for info, data in more:
+            opened.writestr(info, data)
+        for name, data in sorted(whole.items()):
+            opened.writestr(name, data)
+        for member in opened.filelist:
+            for name, value in said.items():
+                setattr(member, name, value)
+    return place.getvalue()
+
+
+DATES = b"UT\x05\0\x03" + bytes(4) + b"ux\x0b\0\x01\x04" + bytes(4) + b"\x04" + bytes(4)
+
+
+def test_a_pack_is_read_with_folders_and_dates_as_the_usual_writers_add_them() -> None:
+    folders = [(zipfile.ZipInfo(name), b"") for name in ("approvals/", "entries/", "proofs/")]
+    assert packs.read(zipped_again(*folders, extra=DATES)) == honest_pack()
+
+
+HIDING: dict[str, Callable[[], bytes]] = {
+    "in a folder": lambda: zipped_again((zipfile.ZipInfo("entries/"), b"hidden")),
+    "in a folder of another name": lambda: zipped_again((zipfile.ZipInfo("elsewhere/"), b"")),
+    "in a folder outside": lambda: zipped_again((zipfile.ZipInfo("../entries/"), b"")),
+    "in comments": lambda: zipped_again(comment=b"hidden"),
+    "beside the dates": lambda: zipped_again(extra=b"\xfe\xca\x40\0" + bytes(64)),
+}
+
+
+@pytest.mark.parametrize("case", HIDING)
+def test_nothing_is_hidden_in_a_zip_of_another_writer(case: str) -> None:
+    """An archive that verifies is passed on; what nobody looked at would be passed on with it."""
+    with pytest.raises(VerificationError) as caught:
+        packs.read(HIDING[case]())
+    assert caught.value.code == "malformed"
+
+
+def test_a_pack_that_unpacks_to_more_than_a_pack_is_refused_before() -> None:
+    names = [f"entries/{number}.json" for number in range(20)]
+    data = zipped_again(files=dict.fromkeys(names, bytes(packs.MAX_FILE_BYTES)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(VerificationError, match="larger"):
+            packs.read(data)
+        assert tracemalloc.get_traced_memory()[1] < packs.MAX_FILE_BYTES
+    finally:
+        tracemalloc.stop()

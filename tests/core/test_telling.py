@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,22 @@ def test_a_proof_is_not_written_through_a_link(tmp_path, capsys) -> None:
     (here / fw.PROOF).unlink()
     code, _, _ = run(capsys, "open", str(parcel), "--identity", str(key), "--to", str(here))
     assert code == telling.OK
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "pack.zip"])
+def test_a_file_of_gigabytes_is_not_read_to_be_refused(name, tmp_path, trust, capsys) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(2**31)
+    tracemalloc.start()
+    try:
+        code, _, _ = run(capsys, "verify", str(tmp_path / name), "--trust", trust)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    assert code == telling.NO
+
+
+def test_a_path_that_no_system_takes_is_a_question_that_cannot_be_asked(trust, capsys) -> None:
+    code, _, err = run(capsys, "verify", "x" * 300, "--trust", trust)
+    assert code == telling.CANNOT
+    assert err.startswith("kyodaku: ")

@@ -144,3 +144,5 @@ def _check_parcel(files: Mapping[str, bytes]) -> None:
     sealed = [match for name in files if (match := _PARCEL.fullmatch(name))]
     if len(sealed) != 1 or set(files) != {sealed[0][0], sealed[0][1] + PROOF_SUFFIX}:
         raise malformed("not a parcel: an encrypted folder and its proof")
+    if len(files[sealed[0][1] + PROOF_SUFFIX]) > MAX_PAGE_BYTES:
+        raise malformed(f"a proof larger than {MAX_PAGE_BYTES} bytes")
