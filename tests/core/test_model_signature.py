@@ -149,6 +149,10 @@ BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: changed(("verificationMaterial", "tlogEntries"), {}),
         "bad_bundle",
     ),
+    "a member beside the signature": (
+        lambda: changed(("dsseEnvelope", "signatures", 0, "cert"), ""),
+        "bad_bundle",
+    ),
     "no key id, otherwise": (
         lambda: changed(("dsseEnvelope", "signatures", 0, "keyid"), None),
         "bad_bundle",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import tracemalloc
@@ -51,6 +52,14 @@ def test_a_line_keeps_its_words_and_loses_what_moves_the_cursor() -> None:
     assert telling.shown("a\x1b[2K\r\n\x9b\u202e\udcff\U000e0001") == (
         "a\\u001b[2K\\r\\n\\u009b\\u202e\\udcff\\udb40\\udc01"
     )
+
+
+def test_why_a_question_cannot_be_asked_is_told_the_same_way(capsys) -> None:
+    assert telling.cannot(argparse.Namespace(json=True), SCREEN) == telling.CANNOT
+    said = capsys.readouterr()
+    assert quiet(said.out)
+    assert said.err.count("\n") == 1
+    assert quiet(said.err)
 
 
 def test_an_honest_folder_is_told_as_ever(tmp_path, trust, capsys) -> None:
