@@ -30,7 +30,9 @@ from registry.core import recipients
 from registry.core.recipients import KINDS, Kind
 from registry.log.core import canonical, envelope
 from registry.log.core.errors import VerificationError
+from registry.log.core.tlog_proof import TlogProof, format_proof
 from tests.core import folder_world as fw
+from tests.core import pack_world as world
 from tests.fuzz.target import Target, text_of
 from training.core import archive, folder, model_signature
 from training.core.model_signature import PUBLIC_KEY, SIGNATURE, ModelSignatureError
@@ -318,6 +320,69 @@ def _still_covered(error: StepError) -> None:
     assert [step.name for step in error.done][:2] == ["folder", "bundle"], error
 
 
+def folder_dishonest(data: bytes) -> None:
+    """The registry itself signs and logs anything, and everything fits together around it.
+
+    Byte 0 says what: the delivery's statement, the run's, the log's entry, the weights' file. It
+    may prove what it likes of itself; it cannot make the verifier fall over, nor have it tell of a
+    file that does not lie there.
+    """
+    if not data:
+        return
+    kind, given = _SIGNED[data[0] % len(_SIGNED)], data[1:]
+    files = dict(fw.honest().files)
+    honest = files[fw.ADAPTER]
+    if kind == "weights":
+        files[fw.ADAPTER] = given
+    if kind == "run":
+        files[folder.RUN] = _vouched(given)
+    facts = {"file_sha256": hashlib.sha256(files[fw.ADAPTER]).hexdigest()}
+    if kind == "run":
+        facts["run_statement_sha256"] = hashlib.sha256(given).hexdigest()
+    statement = given
+    if kind != "delivery":
+        statement = canonical.unb64(fw.delivery(honest, **facts)["payload"])
+    files[folder.DELIVERY] = _vouched(statement)
+    told = fw.entry(honest, {"payload": canonical.b64(statement)})
+    told["file_sha256"] = facts["file_sha256"]
+    leaf = given if kind == "entry" else _leaf(told)
+    files[SIGNATURE] = _covering(files)
+    try:
+        found = verifier.verify(files, _logged(leaf), fw.PROOF, fw.honest().trust)
+    except StepError as error:
+        _still_covered(error)
+        return
+    assert found.file_sha256 == hashlib.sha256(files[fw.ADAPTER]).hexdigest()
+    assert found.lora_id in fw.ADAPTER
+    assert found.index == 0
+    assert found.at.utcoffset() is not None
+
+
+def _vouched(payload: bytes) -> bytes:
+    return canonical.dumps(envelope.sign(PAYLOAD_TYPE, payload, [world.signer("provenance")]))
+
+
+def _leaf(told: Mapping[str, str]) -> bytes:
+    log = world.MemoryLog(world.log_signers())
+    log.append("delivery.made", told, fw.AT)
+    return log.entries[0]
+
+
+def _logged(leaf: bytes) -> bytes:
+    """A proof of an entry that is the only one in the log."""
+    log = world.MemoryLog(world.log_signers(), [leaf])
+    return format_proof(TlogProof(0, (), log.checkpoint(fw.AT), leaf)).encode()
+
+
+def _dishonest_seeds() -> list[bytes]:
+    files = fw.honest().files
+    payloads = (json.loads(files[name])["payload"] for name in (folder.DELIVERY, folder.RUN))
+    delivery, run = map(canonical.unb64, payloads)
+    told = fw.entry(files[fw.ADAPTER], {"payload": canonical.b64(delivery)})
+    honest = (delivery, run, _leaf(told), files[fw.ADAPTER])
+    return [bytes([number]) + one for number, one in enumerate(honest)]
+
+
 def _covering(files: Mapping[str, bytes]) -> bytes:
     """The stock tool's bundle over these files, without the tool, which takes its time."""
     statement = json.loads(_payload())
@@ -338,6 +403,7 @@ def _resigned_seeds() -> list[bytes]:
     return [bytes([i]) + _folder_files()[name] for i, name in enumerate(names)]
 
 
+_SIGNED: Final = ("delivery", "run", "entry", "weights")
 _JSON: Final = ('"', "{", "}", "[", "]", ":", ",", "null", "1e9", "[[[[[[[[", "false", "\\u0000")
 
 TARGETS: Final[Mapping[str, Target]] = {
@@ -365,4 +431,9 @@ TARGETS: Final[Mapping[str, Target]] = {
     "model_statement": Target(model_statement, lambda: [_payload()], (*_JSON, "ignore_paths")),
     "folder_file": Target(folder_file, _folder_seeds, _JSON),
     "folder_resigned": Target(folder_resigned, _resigned_seeds, _JSON),
+    "folder_dishonest": Target(
+        folder_dishonest,
+        _dishonest_seeds,
+        (*_JSON, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "finishedOn", '"at":'),
+    ),
 }

@@ -36,6 +36,7 @@ FEW = {
     "model_statement": 1_000,
     "folder_file": 1_000,
     "folder_resigned": 400,
+    "folder_dishonest": 400,
 }
 MANY = 3_000
 
@@ -81,6 +82,9 @@ def mutations(target: Target, count: int) -> Iterator[bytes]:
 # --- the harness itself must be able to fail ------------------------------------------------------
 
 
+VERIFIED = SimpleNamespace(lora_id="", file_sha256="")
+
+
 @pytest.mark.parametrize(
     ("target", "broken", "lie"),
     [
@@ -93,7 +97,12 @@ def mutations(target: Target, count: int) -> Iterator[bytes]:
         ("model_key", "delivery.model_signature.verify", lambda data, key: {}),
         ("model_statement", "delivery.model_signature.verify", lambda data, key: {"a": "00"}),
         ("folder_file", "delivery.verifier.verify", lambda *_: None),
-        ("folder_resigned", "delivery.verifier.verify", lambda *_: SimpleNamespace(lora_id="")),
+        ("folder_resigned", "delivery.verifier.verify", lambda *_: VERIFIED),
+        (
+            "folder_dishonest",
+            "delivery.verifier.verify",
+            lambda *_: VERIFIED,
+        ),
         ("tile_path", "tiles.parse_path", lambda text: (0, 0, 256)),
         ("bundle", "tiles.parse_bundle", lambda data: [data, b""]),
         ("json", "canonical.loads", lambda data: {"n": random.random()}),  # noqa: S311
