@@ -224,6 +224,7 @@ def _opened(options: argparse.Namespace) -> tuple[str, dict[str, bytes], bytes]:
         if error.code != "key_unavailable":
             raise
         raise CannotOpen(_WORDS["not_for_you"][options.lang]) from error
+    del sealed  # as large as what is in it
     return delivery_id, folder.unpack(data), proof
 
 

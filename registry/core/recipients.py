@@ -194,14 +194,14 @@ def _head(kind: Kind, label: str) -> bytes:
     return _MAGIC + bytes([len(name)]) + name + bytes([len(said)]) + said
 
 
-def _parts(data: bytes) -> tuple[Kind, bytes, bytes, bytes]:
+def _parts(data: bytes) -> tuple[Kind, bytes, bytes, memoryview]:
     try:
         start = len(_MAGIC)
         name_end = start + 1 + data[start]
         name = data[start + 1 : name_end].decode("ascii")
         end = name_end + 1 + data[name_end]
         cut = end + 2 + int.from_bytes(data[end : end + 2], "big")
-        sealed, body = data[end + 2 : cut], data[cut:]
+        sealed, body = data[end + 2 : cut], memoryview(data)[cut:]
         kind = next(known for known in _KEMS if known == name)
     except (IndexError, UnicodeDecodeError, StopIteration) as error:
         raise _malformed("not an encrypted delivery") from error

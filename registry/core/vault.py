@@ -84,17 +84,16 @@ def seal(plain: bytes, key: bytes, *, context: str) -> Sealed:
     return Sealed(data, hashlib.sha256(data).hexdigest())
 
 
-def unseal(data: bytes, key: bytes, *, context: str) -> bytes:
+def unseal(data: bytes | memoryview, key: bytes, *, context: str) -> bytes:
     """Decrypt one object. Raises `VerificationError`: `malformed` or `key_unavailable`."""
     cut = len(_MAGIC) + _WRAPPED_BYTES
-    head, body = data[: cut + _NONCE_BYTES], data[cut + _NONCE_BYTES :]
-    if not data.startswith(_MAGIC) or len(head) < cut + _NONCE_BYTES:
+    view = memoryview(data)  # an object may be gigabytes: no copy of its slices
+    head, body = bytes(view[: cut + _NONCE_BYTES]), view[cut + _NONCE_BYTES :]
+    if not head.startswith(_MAGIC) or len(head) < cut + _NONCE_BYTES:
         raise VerificationError("malformed", "sealed object")
-    object_key = unwrap(data[len(_MAGIC) : cut], key)
+    object_key = unwrap(head[len(_MAGIC) : cut], key)
     try:
-        return AESGCM(object_key).decrypt(
-            data[cut : cut + _NONCE_BYTES], body, head + context.encode()
-        )
+        return AESGCM(object_key).decrypt(head[cut:], body, head + context.encode())
     except InvalidTag as error:
         raise VerificationError("dataset_mismatch", "sealed object was changed") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tracemalloc
 
 import pyrage
 import pytest
@@ -198,3 +199,16 @@ def test_an_age_file_in_letters_is_none() -> None:
     to = pyrage.x25519.Recipient.from_str(pair("age")[1])
     letters = pyrage.encrypt(DATA, [to], armored=True)
     assert code(opened, [pair("age")[0]], letters) == "malformed"
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_opening_takes_the_memory_of_the_content_once(kind: Kind) -> None:
+    to = recipients.parse(pair(kind)[1])
+    data = recipients.seal(to, bytes(2**24), label=LABEL)
+    tracemalloc.start()
+    try:
+        assert len(opened([pair(kind)[0]], data)) == 2**24
+        # One and not three: the parts of the file are looked at in place.
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * len(data)
+    finally:
+        tracemalloc.stop()
