@@ -10,13 +10,12 @@ import argparse
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from audit.telling import NO, OK, TEST, cannot, failure_lines, failure_payload, passed, tell
+from audit.telling import NO, OK, TEST, cannot, failure_lines, failure_payload, passed, say, tell
 from audit.verifier import folder as verifier
 from audit.verifier.folder import Delivered
 from audit.verifier.steps import Step, StepError
@@ -154,7 +153,7 @@ def open_parcel(options: argparse.Namespace) -> int:
     if trust is None:
         said.append(_UNVERIFIED[options.lang].format(place=place))
     if not options.json:
-        sys.stdout.write("\n".join(said) + "\n")
+        say(said)
     elif trust is None:
         tell(options, {"verified": None, "place": str(place)}, said)
     return OK

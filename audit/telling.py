@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from audit.verifier.steps import Step, StepError
 from registry.core import refusals
@@ -62,21 +62,43 @@ def reason(code: str, lang: Locale) -> str:
 
 def tell(options: argparse.Namespace, payload: Mapping[str, Any], lines: Sequence[str]) -> None:
     """One JSON object with `--json`, else lines."""
-    told = [json.dumps(payload, ensure_ascii=False)] if options.json else lines
-    sys.stdout.write("".join(f"{shown(line)}\n" for line in told))
+    say([json.dumps(payload, ensure_ascii=False)] if options.json else lines)
 
 
-def shown(line: str) -> str:
-    """A line as a terminal may have it: what is no printable character, as JSON escapes it.
-
-    Names and texts are a stranger's, who could else move the cursor and write our verdict himself.
-    """
-    return "".join(c if c.isprintable() or c == "\u3000" else json.dumps(c)[1:-1] for c in line)
+def say(lines: Sequence[str]) -> None:
+    """Lines to the standard output, as `shown` in its encoding."""
+    _write(sys.stdout, lines)
 
 
 def cannot(options: argparse.Namespace, why: str) -> int:
     """The question could not be asked; returns the exit code."""
     if options.json:
         tell(options, {"verified": False, "error": why}, [])
-    sys.stderr.write(f"kyodaku: {shown(why)}\n")
+    _write(sys.stderr, [f"kyodaku: {why}"])
     return CANNOT
+
+
+def shown(line: str, encoding: str = "utf-8") -> str:
+    """A line as a terminal may have it: what is not printable, or not in the encoding, as JSON
+    escapes it.
+
+    Names and texts are a stranger's, who could else move the cursor and write our verdict himself;
+    and a Japanese Windows has no tick in its files.
+    """
+    if _fits(line, encoding):
+        return line
+    return "".join(c if _fits(c, encoding) else json.dumps(c)[1:-1] for c in line)
+
+
+def _fits(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    # The wide space of Japanese text is no printable character to Python.
+    return text.replace("\u3000", "").isprintable()
+
+
+def _write(stream: TextIO, lines: Sequence[str]) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write("".join(f"{shown(line, encoding)}\n" for line in lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import tracemalloc
@@ -52,6 +53,24 @@ def test_a_line_keeps_its_words_and_loses_what_moves_the_cursor() -> None:
     assert telling.shown("a\x1b[2K\r\n\x9b\u202e\udcff\U000e0001") == (
         "a\\u001b[2K\\r\\n\\u009b\\u202e\\udcff\\udb40\\udc01"
     )
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize("encoding", ["cp932", "euc_jp", "ascii"])
+def test_a_verdict_goes_into_a_file_of_any_encoding(
+    encoding, form, tmp_path, trust, monkeypatch
+) -> None:
+    """A Japanese Windows writes its files in code page 932, which lacks the tick of a step."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding, write_through=True))
+    folder = str(delivered(tmp_path))
+    assert cli.main(["verify", folder, "--trust", trust, "--lang", "ja", *form]) == telling.OK
+    text = written.getvalue().decode(encoding)
+    if form:
+        assert json.loads(text)["verified"] is True
+    else:
+        assert "VERIFIED" in text
+        assert "✓" in text or "\\u2713" in text
 
 
 def test_why_a_question_cannot_be_asked_is_told_the_same_way(capsys) -> None:
