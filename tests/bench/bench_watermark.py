@@ -28,7 +28,9 @@ import numpy as np
 
 from tests import loras
 from tests.bench.report import at_least, at_most, report, say
+from tests.checkpoints import merged
 from tests.loras import lora
+from training.core.difference import difference
 from training.core.escrow import read_beside, search_beside
 from training.core.fingerprint import LENGTH, Sketches
 from training.core.watermark import CHOICES, embed, measure
@@ -38,7 +40,6 @@ from training.core.weights import Float32, Module, Weights, adapters, half, repl
 
 QUICK = os.environ.get("QUICK") == "1"
 DRAWS = 1 if QUICK else 5
-LARGE_DRAWS = 3
 REGISTERED = 10_000 if QUICK else 100_000
 KEY = Key("bench", bytes(range(32)))
 OTHER_KEY = Key("other", bytes(range(1, 33)))
@@ -62,7 +63,8 @@ STUDY: dict[str, dict[str, tuple[float, str]]] = {
         "drift 100%, svd": (26.1, "P"), "merge 0.3 + 0.7": (40.3, "P"),
         "merge +1, svd": (26.8, "P"), "drift 50%, svd": (33.7, "P"),
         "+1, svd r/2, int8, x0.7": (15.9, "P"), "2nd mark, same eps": (46.8, "P"),
-        "2nd mark, 10%": (46.0, "P"),
+        "2nd mark, 10%": (46.0, "P"), "checkpoint fp16": (41.0, "P"),
+        "checkpoint bf16": (40.3, "P"), "checkpoint fp8": (25.8, "P"),
     },
     "sd15 r4": {
         "none": (41.8, "P"), "fp8": (41.9, "P"), "int4": (41.2, "P"), "noise 50%": (34.7, "P"),
@@ -170,6 +172,20 @@ PEERS = {"A": Peer(_factor_mean, _move_factor), "B": Peer(_row_mean, _move_rows)
 # --- the attacks ---------------------------------------------------------------------------------
 
 Attack = Callable[[Weights], Weights]
+
+
+def from_checkpoint(dtype: str, *, twice: bool = False) -> Attack:
+    """Merged into a base of that type, and taken out again by its difference from the base."""
+    return lambda w: difference(*merged(w, dtype, 1, twice=twice))
+
+
+# Only for whole files: a peer's layers are found by their names, which a difference keeps.
+CHECKPOINTS: dict[str, Attack] = {
+    "checkpoint fp16": from_checkpoint("F16"),
+    "checkpoint bf16": from_checkpoint("BF16"),
+    "checkpoint fp8": from_checkpoint("F8_E4M3"),
+    "checkpoint fp8, merged in fp8": from_checkpoint("F8_E4M3", twice=True),
+}
 
 
 def attacks(modules: loras.Modules, rank: int) -> dict[str, Attack]:
@@ -294,8 +310,8 @@ def rows(
     only: Iterable[str] | None = None,
     peers: Mapping[str, Peer] = PEERS,
 ) -> list[Row]:
-    known = attacks(modules, rank)
-    names = list(only or known)
+    known = attacks(modules, rank) | CHECKPOINTS
+    names = list(known if only is None else only)
     cells: dict[str, list[Cell]] = {name: [] for name in names}
     for number in range(draws):
         draw = Draw.of(modules, rank, eps, number)
@@ -427,17 +443,17 @@ def main() -> int:
     generator = np.random.default_rng(5)
     large = {} if QUICK else large_costs()
     big = rows(loras.sd15(), RANK, EPS, DRAWS)
-    small = rows(loras.tiny(), 8, 0.05, DRAWS, peers={})
+    small = rows(loras.tiny(), 8, 0.05, DRAWS, only=attacks([], 8), peers={})
     figures = shown("sd15", big) | shown("tiny base", small)
     bars = held("sd15", big)
     if not QUICK:
-        for shape, modules, rank, eps in (
-            ("sd15 r4", loras.sd15(), 4, 0.05),
-            ("sd15 r64", loras.sd15(), 64, 0.01),
-            ("sdxl", loras.sdxl(), RANK, 0.01),
-            ("flux", loras.flux(), RANK, 0.01),
+        for shape, modules, rank, eps, draws in (
+            ("sd15 r4", loras.sd15(), 4, 0.05, 3),
+            ("sd15 r64", loras.sd15(), 64, 0.01, 3),
+            ("sdxl", loras.sdxl(), RANK, 0.01, 3),
+            ("flux", loras.flux(), RANK, 0.01, 5),
         ):
-            found = rows(modules, rank, eps, LARGE_DRAWS, only=STUDY[shape], peers={})
+            found = rows(modules, rank, eps, draws, only=STUDY[shape], peers={})
             figures |= shown(shape, found)
             bars |= held(shape, found)
     times = speeds()

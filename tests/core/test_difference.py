@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import loras
+from tests import checkpoints, loras
 from training.core import weights
 from training.core.difference import RANK, difference, opened
 from training.core.watermark import embed
@@ -139,3 +139,13 @@ def test_layers_of_the_largest_numbers_do_not_overflow(tmp_path: Path) -> None:
     assert np.isfinite(module.down).all()
     again = (module.up.astype(np.float64) @ module.down).astype(np.float32)
     assert np.allclose(again, changed["a.weight"], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("eps", "twice"), [(0.02, False), (0.03, True)])
+def test_a_mark_is_read_under_the_rounding_of_an_8_bit_checkpoint(eps: float, twice: bool) -> None:
+    """Rounding moves such a layer by more than the LoRA does; from one look at it, the payload
+    does not decode.
+    """
+    file = embed(loras.lora(loras.sd15(every=4), 16, 7), KEY, ID, eps)
+    changed, plain = checkpoints.merged(file, "F8_E4M3", 1, twice=twice)
+    assert read(difference(changed, plain), KEY).artefact_id == ID

@@ -214,7 +214,7 @@ def test_the_id_is_taken_that_the_master_speaks_for_when_its_rank_is_cut(tiny: C
     word = codebook(KEY, [chosen])[0]
     for rank in (1, tiny.rank // 4, tiny.rank // 2):
         soft = read(loras.truncated(tiny.master, rank), KEY).soft()[:, VIEWS.index(0.0)]
-        # Sixty-four draws of three numbers that hang together: each is far above the middle.
+        # Draws of three numbers that hang together: each is far above the middle.
         assert word @ soft > np.quantile(codebook(KEY, ids) @ soft, 0.75)
 
 
@@ -382,11 +382,11 @@ def test_the_tail_of_false_ids_stays_under_the_gaussian_bound() -> None:
 
 
 def test_the_thresholds_are_those_of_the_bound() -> None:
-    """sqrt(2 ln(ids that were drawn * 4 views * 2 signs / rate)); 64 are drawn for every one."""
-    assert threshold(1e-9, 1) == pytest.approx(math.sqrt(2 * math.log(64 * 8e9)))
-    assert threshold(1e-9, 10**6) == pytest.approx(9.03, abs=0.01)
+    """sqrt(2 ln(ids that were drawn * 4 views * 2 signs / rate)); 256 are drawn for every one."""
+    assert threshold(1e-9, 1) == pytest.approx(math.sqrt(2 * math.log(256 * 8e9)))
+    assert threshold(1e-9, 10**6) == pytest.approx(9.18, abs=0.01)
     assert threshold(1e-9, 2**48) == OPEN_THRESHOLD == pytest.approx(10.59, abs=0.01)
-    assert threshold(1e-9, 2**46) == OPEN_THRESHOLD  # there are no more ids than all
+    assert threshold(1e-9, 2**44) == OPEN_THRESHOLD  # there are no more ids than all
     for bad in ((0, 1), (1, 1), (1e-9, 0)):
         with pytest.raises(ValueError, match="need"):
             threshold(*bad)

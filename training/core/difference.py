@@ -1,9 +1,10 @@
 """What was merged into a checkpoint: its difference from the known base, layer by layer (stage 9).
 
 A LoRA that was merged has no factors any more; the difference of the two files has. Each layer's
-difference is taken apart into the few directions that carry it (randomised range finder, Halko,
-Martinsson and Tropp, Finding structure with randomness, SIAM Review 2011) and comes back as factors
-that are read like a LoRA's. Needs no key, so whoever holds both files can do it at their desk.
+difference is taken apart into the few directions that carry it (randomised range finder with power
+iterations, Halko, Martinsson and Tropp, Finding structure with randomness, SIAM Review 2011) and
+comes back as factors that are read like a LoRA's. Needs no key, so whoever holds both files can do
+it at their desk.
 
 Trusts neither file. Works through memory maps: never holds more than one layer of each.
 """
@@ -25,6 +26,10 @@ _MORE: Final = 8  # directions beside those that are kept: they make them right,
 _MIN_SIDE: Final = 8
 _FLOOR: Final = 1e-3  # of a layer's largest singular value
 _ROUNDING: Final = 1.5  # times the smallest one seen: a file in half precision differs everywhere
+# Where the last direction has this share of the first, rounding (of an 8-bit file, say) is as large
+# as what was merged: looking again through the matrix finds the directions that it half hides.
+_NOISY: Final = 0.02
+_PASSES: Final = 2
 Progress = Callable[[int, int], None]
 Tensors = Mapping[str, weights.Stored]
 
@@ -104,10 +109,20 @@ def _factors(gap: Float32, rank: int, dice: np.random.Generator) -> tuple[Float3
     probe = dice.standard_normal((gap.shape[1], width), np.float32)
     basis = np.linalg.qr(gap @ probe)[0]
     left, sizes, right = np.linalg.svd(basis.T @ gap, full_matrices=False)
-    least = max(_FLOOR * float(sizes[0]), _ROUNDING * float(sizes[-1]) if width > rank else 0.0)
-    kept = min(rank, int((sizes > least).sum()))
+    kept = _kept(sizes, rank)
+    if kept and sizes[-1] > _NOISY * sizes[0]:
+        for _ in range(_PASSES):
+            basis = np.linalg.qr(gap @ np.linalg.qr(gap.T @ basis)[0])[0]
+        left, sizes, right = np.linalg.svd(basis.T @ gap, full_matrices=False)
+        kept = _kept(sizes, rank)
     if not kept:
         return None
     root = (np.sqrt(sizes[:kept]) * np.sqrt(np.float32(largest))).astype(np.float32)
     up = np.ascontiguousarray((basis @ left[:, :kept]) * root)
     return up, np.ascontiguousarray(right[:kept] * root[:, None])
+
+
+def _kept(sizes: Float32, rank: int) -> int:
+    """How many directions stand out of rounding, `rank` at most."""
+    rounding = _ROUNDING * float(sizes[-1]) if len(sizes) > rank else 0.0
+    return min(rank, int((sizes > max(_FLOOR * float(sizes[0]), rounding)).sum()))

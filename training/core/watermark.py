@@ -6,9 +6,9 @@ probes u_c v_c^T of the update itself. Names, order, factorisation, per-module s
 a module list never enter, so renaming, converting, re-factoring and scaling change nothing; noise,
 pruning, quantising and merging dilute it. Reading needs the key and no original.
 
-What hides a mark is the LoRA itself, and whoever marks knows it: of 64 random ids the one is taken
+What hides a mark is the LoRA itself, and whoever marks knows it: of 256 random ids the one is taken
 that the LoRA, cut to its strongest directions, speaks for the most (a choice of codeword by what is
-known of the channel; Costa 1983, Miller, Doerr and Cox 2004). The bound counts all 64.
+known of the channel; Costa 1983, Miller, Doerr and Cox 2004). The bound counts all 256.
 
 Not for DoRA, LoHa, LoKr or OFT: those are not a product of two matrices, and `embed` refuses them.
 """
@@ -46,17 +46,17 @@ from training.core.weights import Float32, Module, Weights, adapters, replace_fa
 
 # The names of the algorithm with all its constants: a change of any of them is a new profile.
 PROFILE: Final = "kyodaku-wm-2"
-EMBED_POWER: Final = 0.43
+EMBED_POWER: Final = 0.42
 # A layer's share of the change grows with its sides up to here: larger ones come in too few.
 FULL_SIDES: Final = 2560
 # Reading, a layer counts by this power of its share: 1 is best for what was altered much, 1/2 for a
 # file as it was delivered, whose large layers are full.
 _SHARE_POWER: Final = 0.75
 # Ids of which one is taken: t gains 1 to 2 where the LoRA hides the mark the most, and every
-# threshold rises by 0.5.
-CHOICES: Final = 64
+# threshold rises by 0.65.
+CHOICES: Final = 256
 # How much the strongest direction, quarter and half of the directions count in that choice.
-_CUTS: Final = (1.5, 1.2, 0.5)
+_CUTS: Final = (1.4, 1.2, 0.2)
 _OTHER_KINDS: Final = (".dora_scale", ".lora_magnitude_vector", ".lora_mid.weight")
 
 
