@@ -281,17 +281,16 @@ def _trace(options: argparse.Namespace) -> int:
 
 def _merged(options: argparse.Namespace) -> bytes:
     """What was merged into a checkpoint, as the file of a LoRA: only that leaves this machine."""
-    from training.core import difference, weights  # noqa: PLC0415 - numpy, for this alone
+    from training.core import difference  # noqa: PLC0415 - numpy, for this alone
 
     def tell(done: int, total: int) -> None:
         if done == total or done % 50 == 0:
             sys.stderr.write(f"\r{done}/{total}")
             sys.stderr.flush()
 
-    changed, base = difference.opened(options.file), difference.opened(options.base)
-    found = difference.difference(changed, base, progress=tell)
+    found = difference.lora_file(options.file, options.base, progress=tell)
     sys.stderr.write("\n")
-    return weights.write(weights.half(found).tensors, {})
+    return found
 
 
 # --- curate, calibrate ----------------------------------------------------------------------------

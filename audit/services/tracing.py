@@ -10,6 +10,7 @@ with a score, which would teach how to get under it.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.core import lineage
+from audit.core.findings import Finding
 from audit.models import TraceFound
 from audit.services import registered, tracing_pictures
 from registry.core.refusals import Refusal
@@ -53,6 +55,7 @@ class Trace:
     """A file that was recognised. `delivery` is None where only the LoRA can be told.
 
     `others` are further deliveries whose marks are in the file: it was merged from several.
+    `findings` say what was measured of each; they stay with the operator.
     """
 
     how: How
@@ -60,6 +63,7 @@ class Trace:
     lora: Lora
     delivery: Delivery | None
     others: tuple[Delivery, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def standing(self, at: datetime) -> str:
         """`in_force`, or the gravest code by which one of the LoRAs found does not hold at `at`."""
@@ -99,7 +103,12 @@ def trace(
 
 def _by_file(digest: str) -> Trace | None:
     delivery = _deliveries().filter(file_sha256=digest).first()
-    return None if delivery is None else Trace("file", "exact", delivery.lora, delivery)
+    return None if delivery is None else _exact("file", delivery.lora, delivery)
+
+
+def _exact(how: How, lora: Lora, delivery: Delivery | None) -> Trace:
+    found = Finding(how, lora.pk, None if delivery is None else delivery.pk)
+    return Trace(how, "exact", lora, delivery, findings=(found,))
 
 
 def _by_content(data: bytes) -> Trace | None:
@@ -119,7 +128,8 @@ def _by_picture(data: bytes) -> Trace | None:
     if found is None:
         return None
     way, lora_id = found
-    return Trace(way, "exact" if way == "manifest" else "possible", _loras().get(pk=lora_id), None)
+    band: Band = "exact" if way == "manifest" else "possible"
+    return Trace(way, band, _loras().get(pk=lora_id), None, findings=(Finding(way, lora_id, None),))
 
 
 def _require_affordable(read: Weights) -> None:
@@ -135,9 +145,9 @@ def _require_affordable(read: Weights) -> None:
 def _by_tensors(digest: str) -> Trace | None:
     delivery = _deliveries().filter(tensor_sha256=digest).first()
     if delivery is not None:
-        return Trace("tensors", "exact", delivery.lora, delivery)
+        return _exact("tensors", delivery.lora, delivery)
     lora = _loras().filter(tensor_sha256=digest).first()
-    return None if lora is None else Trace("tensors", "exact", lora, None)
+    return None if lora is None else _exact("tensors", lora, None)
 
 
 def _by_watermark(read: Weights) -> Trace | None:
@@ -145,15 +155,38 @@ def _by_watermark(read: Weights) -> Trace | None:
     keys, hits = epochs.keys(), []
     for key in keys:
         reading, book = watermark_reading.read(read, key), registered.book(key)
-        hits += watermark_reading.search(reading, key, book, fpr=FPR / len(keys))
-    return _named_by(sorted(hits, key=lambda hit: -hit.t))
+        share = FPR / len(keys)
+        found = watermark_reading.search(reading, key, book, fpr=share)
+        hits += [_measured("watermark", hit, len(book), share) for hit in found]
+    return _named_by(sorted(hits, key=lambda item: -item.hit.t))
 
 
-def _named_by(hits: Sequence[watermark_code.Hit]) -> Trace | None:
-    found = [_deliveries().get(artefact_id=_number(hit.artefact_id)) for hit in hits]
+@dataclass(frozen=True)
+class _Measured:
+    """A hit, how it was come by, its threshold and the bound of the whole question."""
+
+    how: str
+    hit: watermark_code.Hit
+    needed: float
+    rate_log10: float
+
+
+def _measured(how: str, hit: watermark_code.Hit, candidates: int, share: float) -> _Measured:
+    """`share` of FPR is what this search may be wrong; the rest of it is spent elsewhere."""
+    asked = math.log10(FPR / share)
+    rate = min(0.0, asked + watermark_reading.false_rate_log10(hit.t, candidates))
+    return _Measured(how, hit, watermark_reading.threshold(share, candidates), rate)
+
+
+def _named_by(measured: Sequence[_Measured]) -> Trace | None:
+    found = [_deliveries().get(artefact_id=_number(item.hit.artefact_id)) for item in measured]
     if not found:
         return None
-    return Trace("watermark", "certain", found[0].lora, found[0], tuple(found[1:]))
+    findings = tuple(
+        Finding(item.how, row.lora_id, row.pk, item.hit.t, item.needed, item.rate_log10)
+        for item, row in zip(measured, found, strict=True)
+    )
+    return Trace("watermark", "certain", found[0].lora, found[0], tuple(found[1:]), findings)
 
 
 def _by_kin(read: Weights) -> Trace | None:
@@ -166,7 +199,10 @@ def _by_kin(read: Weights) -> Trace | None:
     kin = _loras().in_bulk(ids)
     found = _by_escrow(read, [kin[pk] for pk in ids])  # (5)
     pk, cosine = near[0]
-    return found or (Trace("lineage", "possible", kin[pk], None) if _near(cosine) else None)  # (6)
+    if found is not None or abs(cosine) < fingerprint.ALARM:
+        return found
+    alike = Finding("lineage", pk, None, abs(cosine), fingerprint.ALARM)
+    return Trace("lineage", "possible", kin[pk], None, findings=(alike,))  # (6)
 
 
 def _alike(read: Weights) -> list[str]:
@@ -195,14 +231,17 @@ def _by_escrow(read: Weights, loras: Sequence[Lora]) -> Trace | None:
             reading = escrow.read_beside(read, master, key)
             share = FPR / (2 * MAX_MASTERS * len(keys))
             ids = registered.book(key)
-            found = _named_by(escrow.search_beside(reading, key, ids, own, fpr=share))
+            hits = escrow.search_beside(reading, key, ids, own, fpr=share)
+            least = watermark_reading.threshold(share / 2, len(ids))
+            found = _named_by(
+                [
+                    _measured("escrow", hit, len(ids if hit.t >= least else own), share / 2)
+                    for hit in hits
+                ]
+            )
             if found is not None:
                 return found
     return None
-
-
-def _near(cosine: float) -> bool:
-    return abs(cosine) >= fingerprint.ALARM
 
 
 def _deliveries() -> QuerySet[Delivery]:

@@ -70,9 +70,9 @@ def test_a35_a_leaked_copy_is_traced_to_the_one_who_was_given_it(studio: Studio)
 
 
 def test_a35_a_copy_too_faint_by_itself_is_named_beside_the_master(studio: Studio) -> None:
-    """A leaked LoRA: under six others and compressed, it is read with its master taken out."""
+    """A leaked LoRA: under eight others and compressed, it is read with its master taken out."""
     made, data = delivered(studio)
-    others = [weights.to_kohya(loras.lora(loras.tiny(), 8, 100 + i)) for i in range(6)]
+    others = [weights.to_kohya(loras.lora(loras.tiny(), 8, 100 + i)) for i in range(8)]
     buried = loras.truncated(loras.merged(weights.read(data), others), 8)
     key, artefact = epochs.key(1), made.artefact_id.to_bytes(6, "big")
     master = sealing.lora_master(made.lora)
@@ -83,6 +83,7 @@ def test_a35_a_copy_too_faint_by_itself_is_named_beside_the_master(studio: Studi
     found = traced(buried)
     assert found is not None, (blind, beside)
     assert (found.how, found.delivery) == ("watermark", made)
+    assert [item.how for item in found.findings] == ["escrow"], (blind, beside)
 
 
 def test_a35_a_copy_with_nine_entries_in_ten_dropped_is_named_among_many(studio: Studio) -> None:
@@ -105,6 +106,7 @@ def test_a35_a_copy_with_nine_entries_in_ten_dropped_is_named_among_many(studio:
     found = traced(dropped)
     assert found is not None
     assert (found.how, found.band, found.delivery) == ("watermark", "certain", made)
+    assert [item.how for item in found.findings] == ["escrow"]
 
 
 def test_a45_no_name_stands_anywhere_in_a_delivered_file(studio: Studio) -> None:

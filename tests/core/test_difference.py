@@ -141,7 +141,7 @@ def test_layers_of_the_largest_numbers_do_not_overflow(tmp_path: Path) -> None:
     assert np.allclose(again, changed["a.weight"], rtol=1e-3)
 
 
-@pytest.mark.parametrize(("eps", "twice"), [(0.02, False), (0.03, True)])
+@pytest.mark.parametrize(("eps", "twice"), [(0.02, False), (0.025, True)])
 def test_a_mark_is_read_under_the_rounding_of_an_8_bit_checkpoint(eps: float, twice: bool) -> None:
     """Rounding moves such a layer by more than the LoRA does; from one look at it, the payload
     does not decode.

@@ -62,6 +62,12 @@ def difference(
     return Weights(found)
 
 
+def lora_file(changed: Path, base: Path, *, progress: Progress | None = None) -> bytes:
+    """What was merged into a checkpoint, as the file of a LoRA. Raises WeightsError, OSError."""
+    found = difference(opened(changed), opened(base), progress=progress)
+    return weights.write(weights.half(found).tensors, {})
+
+
 def opened(path: Path) -> dict[str, weights.Stored]:
     """The tensors of a safetensors file, or of all in a folder, without reading them.
 

@@ -49,8 +49,19 @@ def threshold(fpr: float, candidates: float) -> float:
     """
     if not (0 < fpr < 1 and candidates >= 1):
         raise ValueError("need 0 < fpr < 1 and at least one candidate")
-    drawn = min(candidates * CHOICES, _ALL_IDS)
-    return math.sqrt(2 * math.log(drawn * len(VIEWS) * SIGNS / fpr))
+    return math.sqrt(2 * (math.log(_trials(candidates)) - math.log(fpr)))
+
+
+def false_rate_log10(t: float, candidates: float) -> float:
+    """log10 of the rate at which a file that does not depend on the key shows `t` or more for one
+    of `candidates` ids, at most; 0 is always. The other way round of `threshold`.
+    """
+    return min(0.0, (math.log(_trials(candidates)) - t**2 / 2) / math.log(10))
+
+
+def _trials(candidates: float) -> float:
+    """How often a chance is tried: every id that was drawn, in each view and sign."""
+    return min(candidates * CHOICES, _ALL_IDS) * len(VIEWS) * SIGNS
 
 
 OPEN_THRESHOLD: Final = threshold(DEFAULT_FPR, _ALL_IDS)
