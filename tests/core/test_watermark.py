@@ -244,6 +244,12 @@ def test_a_master_names_nobody_though_ids_were_chosen_for_it(host: Case) -> None
         assert max(claim(reading, KEY, ident).t for ident in chosen) < threshold(1e-9, 1)
 
 
+@pytest.mark.parametrize("count", [0, CHOICES + 1])
+def test_a_choice_that_the_thresholds_do_not_allow_for_is_refused(tiny: Case, count: int) -> None:
+    with pytest.raises(ValueError, match="to choose from"):
+        measure(tiny.master, KEY).fitting(strangers(count))
+
+
 def test_choosing_does_not_depend_on_the_order_and_changes_nothing(tiny: Case) -> None:
     ids, prepared = strangers(CHOICES, seed=12), measure(tiny.master, KEY)
     chosen = prepared.fitting(ids)

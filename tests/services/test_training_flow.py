@@ -1,6 +1,8 @@
 """From photographs to a delivered LoRA, with a trainer that really asks for admission."""
 
+import itertools
 import json
+import secrets
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -568,6 +570,22 @@ def test_two_deliveries_are_two_different_files(studio, lora):
     two = delivery.delivery_make(lora=lora, recipient=studio.world.client)
     assert one.tensor_sha256 != two.tensor_sha256
     assert one.artefact_id != two.artefact_id
+
+
+def test_an_id_that_was_delivered_is_never_chosen_again(studio, lora, monkeypatch):
+    """An id names one file."""
+    one = delivery.delivery_make(lora=lora, recipient=studio.world.client)
+    used = one.artefact_id.to_bytes(6, "big")
+    fresh = bytes.fromhex("00000000beef")
+    drawn, real = itertools.cycle([used, fresh]), secrets.token_bytes
+
+    def rigged(size):
+        return next(drawn) if size == len(used) else real(size)
+
+    monkeypatch.setattr(secrets, "token_bytes", rigged)
+    assert delivery._fresh_artefacts() == [fresh]
+    two = delivery.delivery_make(lora=lora, recipient=studio.world.client)
+    assert two.artefact_id.to_bytes(6, "big") == fresh
 
 
 def test_no_name_and_no_picture_hash_is_in_the_log(studio, lora):

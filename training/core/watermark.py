@@ -179,9 +179,12 @@ class Host:
 
     def fitting(self, ids: Sequence[bytes]) -> bytes:
         """The id of these that the master speaks for the most, cut to one, a quarter and half of
-        its directions: there it will weigh against the mark the most. Give it `CHOICES` of them:
-        the thresholds allow for no more.
+        its directions: there it weighs against a mark the most.
+
+        Raises ValueError for none and for more than `CHOICES`, which the thresholds allow for.
         """
+        if not 0 < len(ids) <= CHOICES:
+            raise ValueError(f"need 1 to {CHOICES} ids to choose from")
         totals: dict[Shape, Float64] = {}
         for part in self.parts:
             for block in part.blocks:
