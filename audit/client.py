@@ -31,7 +31,8 @@ def trace(url: str, key: str, data: bytes, lang: str) -> dict[str, Any]:
         body = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ClientError(f"{url}: {error}") from error
-    if answer.status_code != 200 or not isinstance(body, dict) or "found" not in body:
+    words = {"found", "sentence"}
+    if answer.status_code != 200 or not isinstance(body, dict) or not words <= body.keys():
         detail = body.get("detail") if isinstance(body, dict) else None
         raise ClientError(f"{url}: {answer.status_code} {detail or ''}".strip())
     return body

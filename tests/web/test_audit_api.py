@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import numpy as np
 import pytest
 from django.test import Client
@@ -151,3 +152,15 @@ def test_the_command_traces_over_http(studio, live_server, tmp_path, capsys, set
     assert json.loads(capsys.readouterr().out)["found"] is True
     assert cli.main(["trace", str(tmp_path / "broken.safetensors"), *asked]) == 2
     assert "422" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"found": true}', b'{"sentence": "x"}', b"[1]", b"<html>"]
+)
+def test_an_answer_that_is_none_is_no_verdict(monkeypatch, tmp_path, capsys, body):
+    """Whatever answers at the address: exit 2, never a traceback and never a finding."""
+    (tmp_path / "some.safetensors").write_bytes(b"x")
+    monkeypatch.setattr(httpx, "post", lambda *_, **__: httpx.Response(200, content=body))
+    asked = ["trace", str(tmp_path / "some.safetensors"), "--url", "http://somewhere.example"]
+    assert cli.main(asked) == 2
+    assert "somewhere.example" in capsys.readouterr().err
