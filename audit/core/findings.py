@@ -19,8 +19,9 @@ class Finding:
 
     `how` is the way (`tracing.How`, or `escrow`: the mark read beside the master). For a mark,
     `score` is t, `needed` its threshold and `rate_log10` the logarithm of a bound on how often a
-    file that has nothing to do with the key shows as much for any registered id. For a likeness of
-    content, `score` is a cosine, `needed` the alarm, and there is no bound.
+    file in which no marked copy was used shows as much for any registered id; None for a mark
+    beneath another one. For a likeness of content, `score` is a cosine, `needed` the alarm, and
+    there is no bound.
     """
 
     how: str
@@ -41,8 +42,8 @@ _WORDS: Final = {
         "en": "This is the very file of delivery {delivery} (LoRA {lora}): its SHA-256 is equal.",
     },
     "tensors": {
-        "ja": "重みが {what} と同一です。違うのはファイルの見出しだけです。",
-        "en": "Its weights are those of {what}; only the header of the file differs.",
+        "ja": "重みが {what} と同一です。ファイルの見出しは問いません。",
+        "en": "Its weights are those of {what}, whatever the header of the file says.",
     },
     "watermark": {
         "ja": "電子透かしを読み取りました。納品 {delivery} (LoRA {lora}) の識別子との一致は"
@@ -78,11 +79,17 @@ _WORDS: Final = {
     },
 }
 _BOUND: Final = {
-    "ja": "鍵と無関係なファイルが、登録済みのいずれかの識別子にこれ以上一致する確率は、"
-    "重みの内容によらず 10 の {power} 乗以下です (Hoeffding の不等式による上界)。",
-    "en": "A file that has nothing to do with the key agrees as well with any registered id with a"
+    "ja": "透かし入りの写しを一つも使っていないファイルが、登録済みのいずれかの識別子にこれ以上"
+    "一致する確率は、重みの内容によらず 10 の {power} 乗以下です (Hoeffding の不等式による上界)。"
+    "誰の手を経て広まったかは、これだけでは分かりません。",
+    "en": "A file in which no marked copy was used agrees as well with any registered id with a"
     " probability of at most 10^{power}, whatever its weights are (a bound by Hoeffding's"
-    " inequality).",
+    " inequality). Through whose hands it came, this does not say.",
+}
+
+_BENEATH: Final = {
+    "ja": "別の透かしを取り除いたあとの読み取りで、誤りの確率の上界は示せません。",
+    "en": "It was read after another mark was taken out; for this one no bound can be given.",
 }
 
 
@@ -91,7 +98,7 @@ def sentence(finding: Finding, lang: Locale) -> str:
     what = {"ja": f"LoRA {finding.lora_id} の原本", "en": f"the master of LoRA {finding.lora_id}"}
     if finding.delivery_id is not None:
         what = {"ja": f"納品 {finding.delivery_id}", "en": f"delivery {finding.delivery_id}"}
-    bound = ""
+    bound = _BENEATH[lang]
     if finding.rate_log10 is not None:
         bound = _BOUND[lang].format(power=math.ceil(finding.rate_log10))
     return _WORDS[finding.how][lang].format(

@@ -10,7 +10,6 @@ with a score, which would teach how to get under it.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,8 +35,8 @@ from training.services.faults import grant_code
 from training.services.sealing import lora_master
 
 How = Literal["file", "tensors", "watermark", "lineage", "manifest", "imagemark", "alike"]
-# exact: the same bytes. certain: one false answer in 10^9 questions, whatever the file. possible:
-# near enough to be looked into by a person.
+# exact: the same bytes. certain: of a file in which no marked copy was used, one false answer in
+# 10^9, whatever it holds. possible: near enough to be looked into by a person.
 Band = Literal["exact", "certain", "possible"]
 FPR: Final = 1e-9
 AGAIN: Final = timedelta(days=1)
@@ -151,31 +150,44 @@ def _by_tensors(digest: str) -> Trace | None:
 
 
 def _by_watermark(read: Weights) -> Trace | None:
-    """Under the key of every epoch; together they may be wrong once in 1/FPR questions."""
+    """Under the key of every epoch. This and the look beside masters share FPR by halves."""
     keys, hits = epochs.keys(), []
     for key in keys:
         reading, book = watermark_reading.read(read, key), registered.book(key)
-        share = FPR / len(keys)
+        share = FPR / (2 * len(keys))
         found = watermark_reading.search(reading, key, book, fpr=share)
-        hits += [_measured("watermark", hit, len(book), share) for hit in found]
+        hits += _measured("watermark", found, len(book), share)
     return _named_by(sorted(hits, key=lambda item: -item.hit.t))
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A hit, how it was come by, its threshold and the bound of the whole question."""
+    """A hit, how it was come by, its threshold, and a bound; None for a mark read beneath another:
+    such a file did use marked copies, and the bound speaks of those that did not.
+    """
 
     how: str
     hit: watermark_code.Hit
     needed: float
-    rate_log10: float
+    rate_log10: float | None
 
 
-def _measured(how: str, hit: watermark_code.Hit, candidates: int, share: float) -> _Measured:
-    """`share` of FPR is what this search may be wrong; the rest of it is spent elsewhere."""
-    asked = math.log10(FPR / share)
-    rate = min(0.0, asked + watermark_reading.false_rate_log10(hit.t, candidates))
-    return _Measured(how, hit, watermark_reading.threshold(share, candidates), rate)
+def _measured(
+    how: str, hits: Sequence[watermark_code.Hit], candidates: int, share: float
+) -> list[_Measured]:
+    """`share` of FPR is what this search may be wrong. The bound is that of the whole question, for
+    any registered id: by itself, and beside as many masters as one question opens.
+    """
+    if not hits:
+        return []
+    asked = Delivery.objects.count() * (1 + 2 * MAX_MASTERS)
+    needed = watermark_reading.threshold(share, candidates)
+    return [
+        _Measured(
+            how, hit, needed, None if place else watermark_reading.false_rate_log10(hit.t, asked)
+        )
+        for place, hit in enumerate(hits)
+    ]
 
 
 def _named_by(measured: Sequence[_Measured]) -> Trace | None:
@@ -229,19 +241,19 @@ def _by_escrow(read: Weights, loras: Sequence[Lora]) -> Trace | None:
             if not own:
                 continue
             reading = escrow.read_beside(read, master, key)
-            share = FPR / (2 * MAX_MASTERS * len(keys))
+            share = FPR / (4 * MAX_MASTERS * len(keys))
             ids = registered.book(key)
             hits = escrow.search_beside(reading, key, ids, own, fpr=share)
-            least = watermark_reading.threshold(share / 2, len(ids))
-            found = _named_by(
-                [
-                    _measured("escrow", hit, len(ids if hit.t >= least else own), share / 2)
-                    for hit in hits
-                ]
-            )
+            among = len(ids if hits and hits[0].t >= _least(ids, share) else own)
+            found = _named_by(_measured("escrow", hits, among, share / 2))
             if found is not None:
                 return found
     return None
+
+
+def _least(ids: watermark_code.Codebook, share: float) -> float:
+    """What `escrow.search_beside` asks of a hit among all registered ids."""
+    return watermark_reading.threshold(share / 2, len(ids))
 
 
 def _deliveries() -> QuerySet[Delivery]:

@@ -30,8 +30,8 @@ LEVELS = (3.0, 4.0, 5.0, 6.0)
 IDS = 50_000
 READINGS = 8 if QUICK else 700
 RUNS = 20 if QUICK else 1000
-COLLUDERS = (2, 3, 4, 6, 8, 16)
-LICENSEES = 16
+COLLUDERS = (2, 3, 4, 6, 8, 16, 24, 32)
+LICENSEES = 32
 
 
 def innocents() -> Iterator[tuple[Reading, Key]]:

@@ -8,8 +8,8 @@ import pytest
 from tests import loras
 from tests.core.test_watermark import ID, KEY, WRONG_KEY, Case, case, strangers
 from training.core.escrow import read_beside, residual, search_beside
-from training.core.watermark import embed
-from training.core.watermark_code import codebook
+from training.core.watermark import CHOICES, embed, measure
+from training.core.watermark_code import Codebook, codebook
 from training.core.watermark_reading import Reading, claim, read, search, threshold
 from training.core.weights import Weights, adapters
 
@@ -122,3 +122,20 @@ def test_extreme_numbers_do_not_upset_it(sd15: Case, size: float) -> None:
     odd = Weights({k: t * np.float32(size) for k, t in list(sd15.marked.tensors.items())[:4]})
     reading = read_beside(odd, sd15.master, KEY)
     assert np.isfinite(reading.soft()).all()
+
+
+def test_an_average_of_more_copies_than_can_be_told_apart_names_nobody_innocent() -> None:
+    """Twenty copies and more leave a heap of marks, with which strangers' ids agree."""
+    dice = np.random.default_rng(950)
+    master = loras.lora(loras.sd15(every=8), 8, 950)
+    prepared = measure(master, KEY)
+    ids = [prepared.fitting([dice.bytes(6) for _ in range(CHOICES)]) for _ in range(32)]
+    copies = [prepared.mark(ident, 0.03) for ident in ids]
+    book = Codebook(KEY, [*ids, *(dice.bytes(6) for _ in range(100_000))])
+    for count in (8, 32):
+        share = [1 / count] * count
+        held = loras.truncated(loras.merged(copies[0], copies[1:count], share), 8)
+        hits = search(read_beside(held, master, KEY), KEY, book)
+        found = {hit.artefact_id for hit in hits}
+        assert found <= set(ids[:count])
+        assert count > 8 or found == set(ids[:count])

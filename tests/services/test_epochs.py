@@ -97,11 +97,12 @@ def test_the_bound_is_shared_among_the_epochs(studio, monkeypatch):
 def test_beside_the_master_each_epoch_is_asked_with_its_own_key(studio):
     made, data = delivered(studio)
     epochs.rotate(after=1)
-    others = [weights.to_kohya(loras.lora(loras.tiny(), 8, 100 + i)) for i in range(6)]
+    others = [weights.to_kohya(loras.lora(loras.tiny(), 8, 100 + i)) for i in range(8)]
     buried = loras.truncated(loras.merged(weights.read(data), others), 8)
     found = tracing.trace(data=weights.write(weights.half(buried).tensors, {}))
     assert isinstance(found, tracing.Trace)
     assert (found.how, found.delivery) == ("watermark", made)
+    assert [item.how for item in found.findings] == ["escrow"]
 
 
 def test_whoever_rotates_after_the_same_epoch_makes_no_second_one(studio):

@@ -24,6 +24,8 @@ from tests.services.test_audit_services import delivered, master_of
 from tests.services.test_epochs import disguised
 from tests.world import World
 from training.core import watermark_reading, weights
+from training.models import Delivery
+from training.services import delivery
 
 LANGS = ("ja", "en")
 
@@ -51,16 +53,23 @@ def kept(folder: Path, data: bytes) -> Path:
 
 @pytest.mark.parametrize("lang", LANGS)
 @pytest.mark.parametrize("how", sorted(findings._WORDS))
-@pytest.mark.parametrize("delivery", ["dlv_1", None])
-def test_every_way_has_a_sentence_with_what_it_found(lang: Any, how: str, delivery: Any) -> None:
-    said = findings.sentence(Finding(how, "lor_1", delivery, 46.81, 9.18, -460.3), lang)
+@pytest.mark.parametrize("row", ["dlv_1", None])
+def test_every_way_has_a_sentence_with_what_it_found(lang: Any, how: str, row: Any) -> None:
+    said = findings.sentence(Finding(how, "lor_1", row, 46.81, 9.18, -460.3), lang)
     assert "{" not in said
-    assert delivery is None or how not in {"file", "watermark", "escrow"} or delivery in said
+    assert row is None or how not in {"file", "watermark", "escrow"} or row in said
     assert "lor_1" in said or (how == "tensors" and "dlv_1" in said)
     if how in {"watermark", "escrow"}:
         assert "t = 46.8" in said
         assert "9.2" in said
         assert "-460" in said
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_a_mark_beneath_another_has_no_bound(lang: Any) -> None:
+    said = findings.sentence(Finding("watermark", "lor_1", "dlv_1", 20.0, 9.18, None), lang)
+    assert said.endswith(findings._BENEATH[lang])
+    assert "Hoeffding" not in said
 
 
 def test_every_way_of_tracing_is_known() -> None:
@@ -89,8 +98,10 @@ def test_the_operator_is_told_t_threshold_and_bound(studio: Studio, tmp_path: Pa
     path = kept(tmp_path, disguised(data))
     (found,) = json.loads(told(path, "--json", "--lang", "en"))["findings"]
     assert (found["how"], found["delivery_id"]) == ("watermark", made.pk)
-    assert found["needed"] == pytest.approx(watermark_reading.threshold(tracing.FPR, 1))
-    expected = watermark_reading.false_rate_log10(found["score"], 1)
+    assert found["needed"] == pytest.approx(watermark_reading.threshold(tracing.FPR / 2, 1))
+    # One id, by itself and beside as many masters as one question may open.
+    asked = 1 + 2 * tracing.MAX_MASTERS
+    expected = watermark_reading.false_rate_log10(found["score"], asked)
     assert found["rate_log10"] == pytest.approx(expected)
     assert found["score"] > 20
     assert found["sentence"] in told(path, "--lang", "en")
@@ -98,11 +109,24 @@ def test_the_operator_is_told_t_threshold_and_bound(studio: Studio, tmp_path: Pa
     assert TraceFound.objects.filter(delivery=made).exists()
 
 
+def test_of_two_marks_only_the_first_has_a_bound(studio: Studio, tmp_path: Path) -> None:
+    """The first shows that a marked copy was used, and the bound is for files that used none."""
+    made, data = delivered(studio)
+    second = delivery.delivery_make(lora=made.lora, recipient=studio.world.client)
+    assert isinstance(second, Delivery)
+    other = studio.received(delivery.delivery_fetch(link=second.link))
+    pooled = loras.merged(weights.read(data), [weights.read(other)], [0.7, 0.5])
+    path = kept(tmp_path, weights.write(pooled.tensors, {}))
+    found = json.loads(told(path, "--json"))["findings"]
+    assert {item["delivery_id"] for item in found} == {made.pk, second.pk}
+    assert [item["rate_log10"] is None for item in found] == [False, True]
+
+
 def test_the_same_bytes_need_no_number(studio: Studio, tmp_path: Path) -> None:
     made, data = delivered(studio)
     assert f"納品 {made.pk}" in told(kept(tmp_path, data))
     renamed = weights.write(weights.read(data).tensors, {"a": "b"})
-    assert "見出しだけ" in told(kept(tmp_path, renamed))
+    assert "見出しは問いません" in told(kept(tmp_path, renamed))
     master = weights.write(master_of(made).tensors, {})
     assert f"LoRA {made.lora_id} の原本" in told(kept(tmp_path, master))
 

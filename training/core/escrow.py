@@ -3,8 +3,8 @@
 The LoRA itself is by far the largest part of what hides its mark. Whoever holds the master can take
 it out: R[l] = dW[l] - gamma[l] * master[l], gamma by least squares, and read R as any file is read.
 Neither the file (when it is innocent) nor the master depends on the key, so the threshold bounds a
-false answer here exactly as it does without the master; the candidates are the deliveries of the
-masters that were tried.
+false answer here exactly as it does without the master; the candidates are all
+registered ids, and where none is found, the deliveries of the masters that were tried.
 
 Where the file still holds the factors that were delivered, the master's own are taken out of each
 factor, column by column and only at the entries that were kept: what was dropped (DARE) then costs

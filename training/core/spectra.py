@@ -112,8 +112,8 @@ def chips(shape: Shape) -> int:
 
     A function of the shape alone, so that the reader of a lone module needs no more than the
     module. t is capped by sqrt(sum of C): 1024 keeps it there for small layers, while the largest
-    of SD 1.5 and SDXL, of which a file holds dozens, would be full at 2 % and need 2048. Flux comes
-    in so few kinds of layers that they need 5120.
+    of SD 1.5's and SDXL's attention, of which a file holds dozens, would be full at 2 % and need
+    2048. Flux comes in so few kinds of layers, all of them larger still, that they need 5120.
     """
     m, n = shape
     most = next((count for entries, count in _CHIPS if m * n >= entries), 1024)
