@@ -41,7 +41,7 @@ bench: bench-log bench-watermark bench-watermark-null bench-watermark-trained be
 bench-log: ## the log's speed beside a peer's (QUICK=1: under a minute)
 	@$(PY) -m tests.bench.bench_log
 
-bench-watermark: ## how well the watermark is read back (QUICK=1: under a minute)
+bench-watermark: ## how well the watermark is read back (QUICK=1: three minutes)
 	@$(PY) -m tests.bench.bench_watermark
 
 bench-watermark-null: ## what the watermark says of the innocent: 10^8 evaluations (QUICK=1: 10^6)
