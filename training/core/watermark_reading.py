@@ -171,7 +171,9 @@ def search(
     An average of twenty copies of one LoRA holds more marks than can be told apart, and strangers'
     ids agree with such a heap. Where marks are left over, each hit must therefore stand against the
     heap, with all other hits taken out: |code . y| / |y| >= tau, which an id that was drawn without
-    regard to y does with a probability of at most 2 exp(-tau^2 / 2), whatever the file holds.
+    regard to y does with a probability of at most 2 exp(-tau^2 / 2), whatever the file holds. That
+    the other hits were picked greedily is not in this argument; simulation stands in for it
+    (`make bench-watermark-null`, 24 and 32 colluders).
     """
     book = ids if isinstance(ids, Codebook) else Codebook(key, ids)
     if not len(book) or not reading.chips:
