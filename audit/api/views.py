@@ -24,7 +24,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api import words
+from audit.core import words
 from audit.core.uses import Use
 from audit.models import UseReport
 from audit.services import evidence, tracing, usage

@@ -32,10 +32,6 @@ class Finding:
     rate_log10: float | None = None
 
 
-NOTHING: Final = {
-    "ja": "登録済みの LoRA は見つかりませんでした。許諾がないという意味ではありません。",
-    "en": "Nothing registered was found. That says nothing about whether it is licensed.",
-}
 _WORDS: Final = {
     "file": {
         "ja": "納品 {delivery} (LoRA {lora}) のファイルそのものです。SHA-256 が一致しました。",
@@ -86,7 +82,6 @@ _BOUND: Final = {
     " probability of at most 10^{power}, whatever its weights are (a bound by Hoeffding's"
     " inequality). Through whose hands it came, this does not say.",
 }
-
 _BENEATH: Final = {
     "ja": "別の透かしを取り除いたあとの読み取りで、誤りの確率の上界は示せません。",
     "en": "It was read after another mark was taken out; for this one no bound can be given.",

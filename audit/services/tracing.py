@@ -10,6 +10,7 @@ with a score, which would teach how to get under it.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -156,38 +157,28 @@ def _by_watermark(read: Weights) -> Trace | None:
         reading, book = watermark_reading.read(read, key), registered.book(key)
         share = FPR / (2 * len(keys))
         found = watermark_reading.search(reading, key, book, fpr=share)
-        hits += _measured("watermark", found, len(book), share)
+        hits += _measured("watermark", found)
     return _named_by(sorted(hits, key=lambda item: -item.hit.t))
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A hit, how it was come by, its threshold, and a bound; None for a mark read beneath another:
-    such a file did use marked copies, and the bound speaks of those that did not.
+    """A hit, how it was come by, and a bound; None for a mark read beneath another: such a file did
+    use marked copies, and the bound speaks of those that did not.
     """
 
     how: str
     hit: watermark_code.Hit
-    needed: float
     rate_log10: float | None
 
 
-def _measured(
-    how: str, hits: Sequence[watermark_code.Hit], candidates: int, share: float
-) -> list[_Measured]:
-    """`share` of FPR is what this search may be wrong. The bound is that of the whole question, for
-    any registered id: by itself, and beside as many masters as one question opens.
+def _measured(how: str, hits: Sequence[watermark_code.Hit]) -> list[_Measured]:
+    """The bound is that of the whole question, for any registered id: by itself, and beside as many
+    masters as one question opens.
     """
-    if not hits:
-        return []
     asked = Delivery.objects.count() * (1 + 2 * MAX_MASTERS)
-    needed = watermark_reading.threshold(share, candidates)
-    return [
-        _Measured(
-            how, hit, needed, None if place else watermark_reading.false_rate_log10(hit.t, asked)
-        )
-        for place, hit in enumerate(hits)
-    ]
+    rates = [watermark_reading.false_rate_log10(hit.t, asked) for hit in hits[:1]]
+    return [_Measured(how, hit, rate) for hit, rate in itertools.zip_longest(hits, rates)]
 
 
 def _named_by(measured: Sequence[_Measured]) -> Trace | None:
@@ -195,7 +186,7 @@ def _named_by(measured: Sequence[_Measured]) -> Trace | None:
     if not found:
         return None
     findings = tuple(
-        Finding(item.how, row.lora_id, row.pk, item.hit.t, item.needed, item.rate_log10)
+        Finding(item.how, row.lora_id, row.pk, item.hit.t, item.hit.needed, item.rate_log10)
         for item, row in zip(measured, found, strict=True)
     )
     return Trace("watermark", "certain", found[0].lora, found[0], tuple(found[1:]), findings)
@@ -244,16 +235,10 @@ def _by_escrow(read: Weights, loras: Sequence[Lora]) -> Trace | None:
             share = FPR / (4 * MAX_MASTERS * len(keys))
             ids = registered.book(key)
             hits = escrow.search_beside(reading, key, ids, own, fpr=share)
-            among = len(ids if hits and hits[0].t >= _least(ids, share) else own)
-            found = _named_by(_measured("escrow", hits, among, share / 2))
+            found = _named_by(_measured("escrow", hits))
             if found is not None:
                 return found
     return None
-
-
-def _least(ids: watermark_code.Codebook, share: float) -> float:
-    """What `escrow.search_beside` asks of a hit among all registered ids."""
-    return watermark_reading.threshold(share / 2, len(ids))
 
 
 def _deliveries() -> QuerySet[Delivery]:

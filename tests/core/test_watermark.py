@@ -151,6 +151,14 @@ def test_alpha_and_convolutions_are_kept_and_marked(tiny: Case) -> None:
     assert verdict(marked) == "P"
 
 
+def test_an_update_too_small_to_be_moved_is_refused_and_no_crash() -> None:
+    """Such weights come from a broken or a hostile worker, whose job must end with a reason."""
+    master = lora([("a", 64, 64), ("b", 64, 64)], 4, 3)
+    tiny = Weights({k: t * np.float32(1e-38) for k, t in master.tensors.items()})
+    with pytest.raises(WatermarkError, match="unreadable"):
+        embed(tiny, KEY, ID, 0.05)
+
+
 def test_a_rank_above_a_side_and_dead_directions_are_taken() -> None:
     master = lora([("a", 8, 90), ("b", 64, 64)] * 1, 16, 3)
     master.tensors["b.lora_A.weight"][3:] = 0

@@ -14,7 +14,7 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.core import findings
+from audit.core import findings, words
 from audit.core.findings import Finding
 from audit.models import TraceFound
 from audit.services import tracing
@@ -147,7 +147,7 @@ def test_a_checkpoint_is_traced_beside_its_base(studio: Studio, tmp_path: Path) 
 def test_what_is_not_registered_is_not_accused(studio: Studio, tmp_path: Path) -> None:
     delivered(studio)
     stranger = weights.write(loras.lora(loras.tiny(), 8, seed=99).tensors, {})
-    assert told(kept(tmp_path, stranger), "--lang", "en").strip() == findings.NOTHING["en"]
+    assert told(kept(tmp_path, stranger), "--lang", "en").strip() == words.not_found("en")
     assert not TraceFound.objects.exists()
 
 

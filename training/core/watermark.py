@@ -203,7 +203,8 @@ class Host:
         The change lies in the tangent space of the rank-r matrices at dW, where a change survives
         being stored as B and A: B' = U S^1/2 + k M V diag(w), A' = S^1/2 V^T + k diag(w) U^T M with
         M = sum_c code_c u_c v_c^T and w_i = s_i^p / s_i^1/2, damped where s_i is under the mark.
-        Raises ValueError for an eps outside (0, 0.1] or a bad id.
+        Raises ValueError for an eps outside (0, 0.1] or a bad id, and WatermarkError("unreadable")
+        for numbers too small or too large to be moved.
         """
         if not 0 < eps <= 0.1:
             raise ValueError("eps must lie in (0, 0.1]")
@@ -218,9 +219,11 @@ class Host:
         # One more common factor brings the root mean square change to eps exactly: the two parts of
         # the change and the cross term are not orthogonal, and |delta| is known only once they are
         # built.
-        gain = eps / math.sqrt(
-            float(np.mean(np.concatenate([np.square(part.distortion) for part in moved])))
-        )
+        squares = np.concatenate([np.square(part.distortion) for part in moved])
+        size = math.sqrt(float(np.mean(squares)))
+        if not 0 < size < math.inf:
+            raise WatermarkError("unreadable", "updates too small or too large to be moved")
+        gain = eps / size
         factors: dict[str, Float32] = {}
         for part, change in zip(self.parts, moved, strict=True):
             factors |= change.factors(part.group, gain)

@@ -57,12 +57,15 @@ class Key:
 
 @dataclass(frozen=True)
 class Hit:
-    """One id found, with its t, the view (power of the spectrum) and the sign it was found in."""
+    """One id found, with its t, the view (power of the spectrum) and the sign it was found in;
+    `needed` is the threshold that a search held it against.
+    """
 
     artefact_id: bytes
     t: float
     view: float
     sign: int
+    needed: float = 0.0
 
 
 # --- the code -------------------------------------------------------------------------------------

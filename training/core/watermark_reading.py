@@ -196,7 +196,7 @@ def search(
             break
         words[found.artefact_id] = codebook(key, [found.artefact_id])[0]
         if known:
-            hits.append(hit)
+            hits.append(replace(hit, needed=tau))
     if np.linalg.norm(_left(reading, words.values()), axis=0).max() <= _CROWDED:
         return hits
     return [hit for hit in hits if _against_the_rest(reading, words, hit) >= tau]

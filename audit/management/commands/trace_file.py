@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.core import findings
+from audit.core import findings, words
 from audit.services import tracing
 from registry.core import refusals
 from registry.core.refusals import Refusal
@@ -59,7 +59,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"findings": told}, ensure_ascii=False))
             return
         lines = [findings.sentence(item, lang) for item in measured]
-        self.stdout.write("\n".join(lines or [findings.NOTHING[lang]]))
+        self.stdout.write("\n".join(lines or [words.not_found(lang)]))
 
 
 def _data(file: Path, base: Path | None) -> bytes:
